@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "vmm-agent/mvctl.h"
+
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#define CELL 256
+#define MAX_COLUMNS 8
+#define NO_LIMIT 100000
+
+/* One column of a table: what it shows and how. */
+struct column {
+	const char *title;
+	void (*format)(char *cell, size_t size, struct json_object *row,
+		       const char *field);
+	const char *field;
+	bool right; /* aligned, as numbers are */
+};
+
+char *print_clean(char *to, size_t size, const char *text)
+{
+	const unsigned char *at = (const unsigned char *)text;
+	size_t used = 0;
+
+	while (*at && used + 1 < size) {
+		/* C1 control characters are two bytes in UTF-8. */
+		if (at[0] == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0) {
+			to[used++] = '?';
+			at += 2;
+			continue;
+		}
+		to[used++] = *at < 0x20 || *at == 0x7f ? '?' : (char)*at;
+		at++;
+	}
+	/* Not half a character at the end. */
+	if (*at && (*at & 0xc0) == 0x80)
+		while (used > 0 && ((unsigned char)to[--used] & 0xc0) == 0x80)
+			;
+	to[used] = '\0';
+	return to;
+}
+
+static void format_text(char *cell, size_t size, struct json_object *row,
+			const char *field)
+{
+	print_clean(cell, size, agent_string(row, field));
+}
+
+static void format_number(char *cell, size_t size, struct json_object *row,
+			  const char *field)
+{
+	snprintf(cell, size, "%lld", agent_number(row, field));
+}
+
+static void format_age(char *cell, size_t size, struct json_object *row,
+		       const char *field)
+{
+	long long age = (long long)time(NULL) - agent_number(row, field);
+
+	if (age < 0)
+		age = 0;
+	if (age < 60)
+		snprintf(cell, size, "%llds", age);
+	else if (age < 3600)
+		snprintf(cell, size, "%lldm%02llds", age / 60, age % 60);
+	else if (age < 86400)
+		snprintf(cell, size, "%lldh%02lldm", age / 3600,
+			 age / 60 % 60);
+	else
+		snprintf(cell, size, "%lldd%02lldh", age / 86400,
+			 age / 3600 % 24);
+}
+
+/* How many characters, not bytes, a cell takes on the screen. */
+static size_t width(const char *text)
+{
+	size_t n = 0;
+
+	for (; *text; text++)
+		n += ((unsigned char)*text & 0xc0) != 0x80;
+	return n;
+}
+
+static size_t screen_width(FILE *out)
+{
+	struct winsize size;
+	int fd = fileno(out);
+
+	if (isatty(fd) && ioctl(fd, TIOCGWINSZ, &size) == 0 &&
+	    size.ws_col > 0)
+		return size.ws_col;
+	return NO_LIMIT;
+}
+
+/* Cut a cell to `max` characters. */
+static void cut(char *cell, size_t max)
+{
+	size_t n = 0;
+	char *at;
+
+	for (at = cell; *at; at++) {
+		if (((unsigned char)*at & 0xc0) != 0x80 && n++ == max) {
+			*at = '\0';
+			return;
+		}
+	}
+}
+
+static void print_cell(FILE *out, const char *text, size_t wide, bool right,
+		       bool last)
+{
+	size_t pad = wide > width(text) ? wide - width(text) : 0;
+
+	if (right)
+		fprintf(out, "%*s%s", (int)pad, "", text);
+	else if (last)
+		fputs(text, out);
+	else
+		fprintf(out, "%s%*s", text, (int)pad, "");
+	fputs(last ? "\n" : "  ", out);
+}
+
+static void measure(size_t *wide, const struct column *columns, size_t n,
+		    struct json_object *rows)
+{
+	char cell[CELL];
+	size_t c, r;
+
+	for (c = 0; c < n; c++)
+		wide[c] = width(columns[c].title);
+	for (r = 0; r < json_object_array_length(rows); r++)
+		for (c = 0; c < n; c++) {
+			columns[c].format(cell, sizeof(cell),
+					  json_object_array_get_idx(rows, r),
+					  columns[c].field);
+			if (width(cell) > wide[c])
+				wide[c] = width(cell);
+		}
+}
+
+static void print_table(FILE *out, const struct column *columns, size_t n,
+			struct json_object *rows)
+{
+	size_t wide[MAX_COLUMNS], left = screen_width(out), c, r;
+	char cell[CELL];
+
+	measure(wide, columns, n, rows);
+	for (c = 0; c + 1 < n; c++)
+		left = left > wide[c] + 2 ? left - wide[c] - 2 : 0;
+	for (c = 0; c < n; c++)
+		print_cell(out, columns[c].title, wide[c], columns[c].right,
+			   c + 1 == n);
+	for (r = 0; r < json_object_array_length(rows); r++)
+		for (c = 0; c < n; c++) {
+			columns[c].format(cell, sizeof(cell),
+					  json_object_array_get_idx(rows, r),
+					  columns[c].field);
+			if (c + 1 == n)
+				cut(cell, left);
+			print_cell(out, cell, wide[c], columns[c].right,
+				   c + 1 == n);
+		}
+}
+
+void print_jobs(FILE *out, struct json_object *jobs)
+{
+	static const struct column columns[] = {
+		{ "PID", format_number, "pid", true },
+		{ "USER", format_text, "user", false },
+		{ "NAME", format_text, "name", false },
+		{ "STATE", format_text, "state", false },
+		{ "AGE", format_age, "since", true },
+		{ "HOST", format_text, "host", false },
+		{ "MOVES", format_number, "moves", true },
+		{ "COMMAND", format_text, "command", false },
+	};
+
+	print_table(out, columns, sizeof(columns) / sizeof(columns[0]), jobs);
+}
+
+void print_nodes(FILE *out, struct json_object *nodes)
+{
+	static const struct column columns[] = {
+		{ "NODE", format_text, "name", false },
+		{ "STATE", format_text, "state", false },
+		{ "CPUS", format_number, "cpus", true },
+		{ "MEMORY", format_number, "memory", true },
+		{ "FREE", format_number, "free", true },
+		{ "JOBS", format_number, "jobs", true },
+		{ "ACCEL", format_text, "accel", false },
+		{ "REASON", format_text, "accel_reason", false },
+	};
+
+	print_table(out, columns, sizeof(columns) / sizeof(columns[0]), nodes);
+}
+
+void print_job(FILE *out, struct json_object *job)
+{
+	char text[4200];
+
+	json_object_object_foreach(job, key, value) {
+		if (json_object_is_type(value, json_type_boolean))
+			snprintf(text, sizeof(text), "%s",
+				 json_object_get_boolean(value) ? "yes" : "no");
+		else
+			print_clean(text, sizeof(text),
+				    json_object_get_string(value));
+		fprintf(out, "%-10s %s\n", key, text);
+	}
+}
+
+void print_checks(FILE *out, struct json_object *checks)
+{
+	char text[1024];
+	size_t i;
+
+	for (i = 0; i < json_object_array_length(checks); i++) {
+		struct json_object *check =
+			json_object_array_get_idx(checks, i);
+
+		fprintf(out, "%-4s %-8s %s\n",
+			agent_number(check, "ok") ? "ok" : "BAD",
+			agent_string(check, "check"),
+			print_clean(text, sizeof(text),
+				    agent_string(check, "text")));
+		if (!agent_number(check, "ok") && *agent_string(check, "hint"))
+			fprintf(out, "%13s -> %s\n", "",
+				print_clean(text, sizeof(text),
+					    agent_string(check, "hint")));
+	}
+}
+
+void print_json(FILE *out, struct json_object *value)
+{
+	fprintf(out, "%s\n", json_object_to_json_string_ext(value,
+		JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
+		JSON_C_TO_STRING_NOSLASHESCAPE));
+}

@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config.h"
+#include "vmm-agent/mvctl.h"
+
+#include "net/cleanup.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ANSWER_MS 70000 /* an agent that waits for libvirt gives up earlier */
+#define EXIT_USAGE 2
+
+typedef int (*command_fn)(const struct mvctl_options *options, struct err *err);
+
+static int do_jobs(const struct mvctl_options *options, struct err *err);
+static int do_info(const struct mvctl_options *options, struct err *err);
+static int do_suspend(const struct mvctl_options *options, struct err *err);
+static int do_resume(const struct mvctl_options *options, struct err *err);
+static int do_kill(const struct mvctl_options *options, struct err *err);
+static int do_nodes(const struct mvctl_options *options, struct err *err);
+static int do_doctor(const struct mvctl_options *options, struct err *err);
+
+static const struct command {
+	const char *name;
+	command_fn run;
+	bool takes_job, takes_signal, takes_all;
+	const char *arguments, *help;
+} commands[] = {
+	{ "jobs", do_jobs, false, false, true, "[-a]",
+	  "list your jobs, or with -a everybody's" },
+	{ "info", do_info, true, false, false, "JOB", "all about one job" },
+	{ "suspend", do_suspend, true, false, false, "JOB",
+	  "stop a job's microVM where it is" },
+	{ "resume", do_resume, true, false, false, "JOB",
+	  "let a suspended job go on" },
+	{ "kill", do_kill, true, true, false, "[-SIG] JOB",
+	  "send a job a signal (TERM)" },
+	{ "nodes", do_nodes, false, false, false, "", "list the nodes" },
+	{ "doctor", do_doctor, false, false, false, "",
+	  "check that jobs can run here, and say what to do if not" },
+};
+#define COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static void usage(FILE *out)
+{
+	size_t i;
+
+	fputs("usage: mvctl [--json] COMMAND [ARGUMENT]\n\n", out);
+	for (i = 0; i < COMMANDS; i++)
+		fprintf(out, "  mvctl %-8s %-11s %s\n", commands[i].name,
+			commands[i].arguments, commands[i].help);
+	fputs("\nJOB is the PID of a job's mvrun, or the job's name or UUID.\n"
+	      "With --json the answer is for programs. See mvctl(1).\n", out);
+}
+
+int signal_find(const char *name)
+{
+	const char *abbreviation;
+	char *end;
+	long number;
+	int sig;
+
+	number = strtol(name, &end, 10);
+	if (*name && !*end)
+		return number >= 0 && number < NSIG ? (int)number : -1;
+	if (strncasecmp(name, "SIG", 3) == 0)
+		name += 3;
+	for (sig = 1; sig < NSIG; sig++) {
+		abbreviation = sigabbrev_np(sig);
+		if (abbreviation && strcasecmp(abbreviation, name) == 0)
+			return sig;
+	}
+	return -1;
+}
+
+/* Asking the agent */
+
+static struct json_object *request_new(const char *op)
+{
+	struct json_object *request = json_object_new_object();
+
+	json_object_object_add(request, "op", json_object_new_string(op));
+	return request;
+}
+
+static int check_answer(struct json_object *answer, struct err *err)
+{
+	char text[320], hint[128];
+
+	if (strcmp(agent_string(answer, "event"), "error") != 0)
+		return 0;
+	print_clean(text, sizeof(text), agent_string(answer, "text"));
+	print_clean(hint, sizeof(hint), agent_string(answer, "hint"));
+	if (*hint)
+		return err_set(err, 0, "%s (%s)", text, hint);
+	return err_set(err, 0, "%s", text);
+}
+
+/* The answer to a request, past any progress the agent reports. */
+static struct json_object *receive(struct agent *agent, struct err *err)
+{
+	struct json_object *answer = NULL;
+	int fd = -1, rc;
+
+	do {
+		json_object_put(answer);
+		rc = agent_receive(agent, ANSWER_MS, &answer, &fd, err);
+		cleanup_fd_(&fd);
+	} while (rc > 0 && strcmp(agent_string(answer, "event"), "phase") == 0);
+	if (rc == 0)
+		err_set(err, ETIMEDOUT, "the agent at %s does not answer",
+			agent_socket(agent));
+	if (rc > 0 && check_answer(answer, err) == 0)
+		return answer;
+	json_object_put(answer);
+	return NULL;
+}
+
+/* Send a request (taken) on a new connection; the answer, or NULL. */
+static struct json_object *ask(struct json_object *request, struct err *err)
+{
+	struct json_object *answer = NULL;
+	struct agent *agent;
+
+	if (agent_connect(&agent, 0, "mvctl", err) == 0) {
+		if (agent_send(agent, request, err) == 0)
+			answer = receive(agent, err);
+		agent_free(agent);
+	}
+	json_object_put(request);
+	return answer;
+}
+
+/* Ask, and print the answer's field with the printer or as JSON. */
+static int ask_and_print(const struct mvctl_options *options,
+			 struct json_object *request, const char *field,
+			 enum json_type type,
+			 void (*print)(FILE *out, struct json_object *value),
+			 struct err *err)
+{
+	struct json_object *answer = ask(request, err), *value;
+	int rc = 0;
+
+	if (!answer)
+		return -1;
+	if (!json_object_object_get_ex(answer, field, &value) ||
+	    !json_object_is_type(value, type))
+		rc = err_set(err, EPROTO, "cannot understand the agent");
+	else if (options->json)
+		print_json(stdout, value);
+	else
+		print(stdout, value);
+	json_object_put(answer);
+	return rc;
+}
+
+/* Ask for something to be done to the job. */
+static int order(const struct mvctl_options *options, const char *op,
+		 struct err *err)
+{
+	struct json_object *request = request_new(op), *answer;
+
+	json_object_object_add(request, "job",
+			       json_object_new_string(options->job));
+	if (strcmp(op, "kill") == 0)
+		json_object_object_add(request, "signal",
+				       json_object_new_int(options->signal));
+	answer = ask(request, err);
+	if (!answer)
+		return -1;
+	json_object_put(answer);
+	if (options->json)
+		puts("{ \"ok\": true }");
+	return 0;
+}
+
+/* The subcommands */
+
+static int do_jobs(const struct mvctl_options *options, struct err *err)
+{
+	struct json_object *request = request_new("jobs");
+
+	json_object_object_add(request, "all",
+			       json_object_new_boolean(options->all));
+	return ask_and_print(options, request, "jobs", json_type_array,
+			     print_jobs, err);
+}
+
+static int do_info(const struct mvctl_options *options, struct err *err)
+{
+	struct json_object *request = request_new("info");
+
+	json_object_object_add(request, "job",
+			       json_object_new_string(options->job));
+	return ask_and_print(options, request, "job", json_type_object,
+			     print_job, err);
+}
+
+static int do_suspend(const struct mvctl_options *options, struct err *err)
+{
+	return order(options, "suspend", err);
+}
+
+static int do_resume(const struct mvctl_options *options, struct err *err)
+{
+	return order(options, "resume", err);
+}
+
+static int do_kill(const struct mvctl_options *options, struct err *err)
+{
+	return order(options, "kill", err);
+}
+
+static int do_nodes(const struct mvctl_options *options, struct err *err)
+{
+	return ask_and_print(options, request_new("nodes"), "nodes",
+			     json_type_array, print_nodes, err);
+}
+
+static int do_doctor(const struct mvctl_options *options, struct err *err)
+{
+	struct json_object *checks;
+	struct agent *agent = NULL;
+	bool ok;
+
+	agent_connect(&agent, 0, "mvctl", err);
+	checks = doctor_checks(agent, err);
+	agent_free(agent);
+	if (options->json)
+		print_json(stdout, checks);
+	else
+		print_checks(stdout, checks);
+	ok = doctor_all_ok(checks);
+	json_object_put(checks);
+	if (ok)
+		return 0;
+	/* Everything is said already. */
+	err->text[0] = '\0';
+	return -1;
+}
+
+/* The command line */
+
+static const struct command *find_command(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < COMMANDS; i++)
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	return NULL;
+}
+
+static int bad_usage(struct err *err, const char *what, const char *argument)
+{
+	return err_set(err, 0, "%s%s%s%s (see mvctl --help)", what,
+		       argument ? " \"" : "", argument ? argument : "",
+		       argument ? "\"" : "");
+}
+
+/* Options that any place of the command line may have. True when it was one. */
+static bool take_common(struct mvctl_options *options, const char *arg)
+{
+	if (strcmp(arg, "--json") == 0) {
+		options->json = true;
+		return true;
+	}
+	if (strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0) {
+		usage(stdout);
+		exit(0);
+	}
+	if (strcmp(arg, "--version") == 0) {
+		printf("mvctl (%s)\n", PACKAGE_STRING);
+		exit(0);
+	}
+	return false;
+}
+
+static int take_argument(struct mvctl_options *options,
+			 const struct command *command, const char *arg,
+			 struct err *err)
+{
+	if (command->takes_all &&
+	    (strcmp(arg, "-a") == 0 || strcmp(arg, "--all") == 0)) {
+		options->all = true;
+		return 0;
+	}
+	if (command->takes_signal && arg[0] == '-' && arg[1] && !options->job) {
+		options->signal = signal_find(arg + 1);
+		if (options->signal < 0)
+			return bad_usage(err, "unknown signal", arg + 1);
+		return 0;
+	}
+	if (!command->takes_job || options->job || arg[0] == '-')
+		return bad_usage(err, "unexpected argument", arg);
+	options->job = arg;
+	return 0;
+}
+
+static int parse(const struct command **command, struct mvctl_options *options,
+		 int argc, char **argv, struct err *err)
+{
+	int i;
+
+	*command = NULL;
+	for (i = 1; i < argc; i++) {
+		if (take_common(options, argv[i]))
+			continue;
+		if (!*command) {
+			*command = find_command(argv[i]);
+			if (!*command)
+				return bad_usage(err, "unknown command",
+						 argv[i]);
+		} else if (take_argument(options, *command, argv[i], err) < 0) {
+			return -1;
+		}
+	}
+	if (!*command)
+		return bad_usage(err, "no command is given", NULL);
+	if ((*command)->takes_job && !options->job)
+		return bad_usage(err, "which job?", NULL);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct mvctl_options options = { .signal = SIGTERM };
+	const struct command *command;
+	struct err err = { 0 };
+	int status = EXIT_SUCCESS;
+
+	signal(SIGPIPE, SIG_IGN);
+	if (argc < 2) {
+		usage(stderr);
+		return EXIT_USAGE;
+	}
+	if (parse(&command, &options, argc, argv, &err) < 0)
+		status = EXIT_USAGE;
+	else if (command->run(&options, &err) < 0)
+		status = EXIT_FAILURE;
+	else if (fflush(stdout) != 0 && err_set(&err, errno, "cannot write"))
+		status = EXIT_FAILURE;
+	if (status != EXIT_SUCCESS && err.text[0])
+		fprintf(stderr, "mvctl: %s\n", err.text);
+	return status;
+}

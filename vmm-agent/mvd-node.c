@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config.h"
+#include "vmm-agent/mvd-node.h"
+
+#include "vmm-agent/mvd-jobs.h"
+#include "vmm-agent/mvd-libvirt.h"
+#include "vmm-agent/mvd-probe.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#define DEFAULT_MEMORY 1024
+#define MIN_MEMORY 96    /* the kernel, the kit, and little else */
+#define MIN_RESERVE 128  /* what the node keeps for itself */
+#define DEFAULT_CPUS 4
+
+unsigned node_meminfo(const char *text, const char *name)
+{
+	g_autofree char *key = g_strdup_printf("%s:", name);
+	const char *line = g_str_has_prefix(text, key) ? text : NULL;
+	g_autofree char *inner = g_strdup_printf("\n%s:", name);
+
+	if (!line && (line = strstr(text, inner)))
+		line++;
+	if (!line)
+		return 0;
+	return (unsigned)(g_ascii_strtoull(line + strlen(key), NULL, 10) / 1024);
+}
+
+void node_memory(struct node_memory *memory)
+{
+	g_autofree char *text = NULL;
+
+	memset(memory, 0, sizeof(*memory));
+	if (!g_file_get_contents("/proc/meminfo", &text, NULL, NULL))
+		return;
+	memory->total = node_meminfo(text, "MemTotal");
+	memory->available = node_meminfo(text, "MemAvailable");
+}
+
+unsigned node_cpus(void)
+{
+	long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return n > 0 ? (unsigned)n : 1;
+}
+
+int node_admit(unsigned total, unsigned online, unsigned *memory,
+	       unsigned *cpus, struct err *err)
+{
+	unsigned reserve = MAX(MIN_RESERVE, total / 16);
+	unsigned most = total > reserve ? total - reserve : 0;
+
+	if (*memory == 0)
+		*memory = MIN(DEFAULT_MEMORY, MAX(total / 2, MIN_MEMORY));
+	if (*cpus == 0)
+		*cpus = MIN(DEFAULT_CPUS, online);
+	if (*memory < MIN_MEMORY)
+		return err_set(err, 0, "%u MiB of memory are too little for a "
+			       "microVM (at least %u)", *memory, MIN_MEMORY);
+	if (*memory > most)
+		return err_set(err, 0, "the job asks for %u MiB of memory, this "
+			       "node can give %u at most", *memory, most);
+	if (*cpus > online)
+		return err_set(err, 0, "the job asks for %u processors, this "
+			       "node has %u", *cpus, online);
+	return 0;
+}
+
+struct json_object *node_to_json(const struct mvd *mvd)
+{
+	struct json_object *json = json_object_new_object();
+	enum accel accel = probe_accel(mvd->probe);
+	struct node_memory memory;
+
+	node_memory(&memory);
+	event_add_string(json, "name", mvd->node);
+	event_add_string(json, "state", virt_state(mvd->virt) == VIRT_UP ?
+			 "up" : "no-libvirt");
+	event_add_number(json, "cpus", node_cpus());
+	event_add_number(json, "memory", memory.total);
+	event_add_number(json, "free", memory.available);
+	event_add_number(json, "jobs", jobs_count(mvd->jobs));
+	event_add_string(json, "accel", accel == ACCEL_AUTO ? "unknown" :
+			 accel_name(accel));
+	event_add_string(json, "accel_reason", probe_reason(mvd->probe));
+	event_add_string(json, "libvirt", virt_uri(mvd->virt));
+	event_add_string(json, "mvd", PACKAGE_VERSION);
+	event_add_number(json, "pid", getpid());
+	return json;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * This machine: what it has, and what a job may have of it.
+ */
+#ifndef MV_MVD_NODE_H
+#define MV_MVD_NODE_H
+
+#include "vmm-agent/mvd.h"
+
+#include <json-c/json.h>
+
+/* MiB; 0 when /proc/meminfo cannot be read. */
+struct node_memory {
+	unsigned total, available;
+};
+void node_memory(struct node_memory *memory);
+/* A "Name:   N kB" line of /proc/meminfo's text, in MiB; exposed for tests. */
+unsigned node_meminfo(const char *text, const char *name);
+
+unsigned node_cpus(void);
+
+/*
+ * Check the memory (MiB) and processors a job asks for, and fill in the defaults
+ * where it asks for 0: 1024 MiB but at most half of the node's memory, and as
+ * many processors as the node has but at most 4.
+ */
+int node_admit(unsigned total, unsigned online, unsigned *memory,
+	       unsigned *cpus, struct err *err);
+
+/* The node as a JSON object (docs/agent-protocol.md). */
+struct json_object *node_to_json(const struct mvd *mvd);
+/* The checks of `doctor`, a JSON array. */
+struct json_object *doctor_to_json(struct mvd *mvd);
+
+#endif

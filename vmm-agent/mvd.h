@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * mvd, the agent of a node: what its parts share.
+ *
+ *	mvd-server    clients: lines in, lines and descriptors out
+ *	mvd-protocol  a client's line becomes a checked request
+ *	mvd-requests  what to do for each request
+ *	mvd-jobs      the jobs this agent keeps; mvd-life what becomes of each
+ *	mvd-attach    transports handed to mvrun; mvd-vsock who dials in
+ *	mvd-freeze    a stopped mvrun freezes its job
+ *	mvd-boot      a microVM's domain and files; mvd-domain, mvd-facts its XML
+ *	mvd-libvirt   the connection to libvirt
+ *	mvd-kit       the guest's image, by mvkit
+ *	mvd-probe     does KVM work?
+ *	mvd-console   why a guest ended
+ *	mvd-node      this machine; mvd-doctor what is wrong with it
+ *
+ * One thread, the main loop's, owns all of it. Worker threads run libvirt calls
+ * that may block and see nothing else.
+ */
+#ifndef MV_MVD_H
+#define MV_MVD_H
+
+#include "vmm-agent/mvd-config.h"
+
+#include <glib.h>
+#include <stdbool.h>
+
+struct jobs;
+struct kit;
+struct probe;
+struct server;
+struct virt;
+struct vsock;
+
+struct mvd {
+	struct mvd_config config;
+	char *node; /* this node's name */
+	GMainLoop *loop;
+	struct server *server;
+	struct virt *virt;
+	struct kit *kit;
+	struct probe *probe;
+	struct vsock *vsock;
+	struct jobs *jobs;
+};
+
+#endif

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The deputy's side of the agent's protocol (docs/agent-protocol.md). The agent
+ * is needed to get a microVM and each transport to it, and for nothing else: when
+ * it goes away the job runs on, and mvrun tries to reach it again.
+ */
+#include "vmm-agent/mvrun-deputy.h"
+
+#include "net/cleanup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <json-c/json.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define AGENT_RETRY_MS 500
+#define ATTACH_RETRY_MS 1000
+#define DEFAULT_BOOT_LIMIT_S 60
+#define COMMAND_LENGTH 4096
+
+/* ---- asking -------------------------------------------------------------------- */
+
+/* The command line for people: what is no UTF-8 or not printable becomes '?'. */
+static void describe_command(char *const *argv, char *text, size_t size)
+{
+	size_t used = 0;
+
+	for (int i = 0; argv[i] && used + 2 < size; i++) {
+		if (i)
+			text[used++] = ' ';
+		for (const char *c = argv[i]; *c && used + 1 < size; c++)
+			text[used++] = *c >= ' ' && *c < 127 ? *c : '?';
+	}
+	text[used] = 0;
+}
+
+static const char *job_name(const struct deputy *d)
+{
+	const char *slash;
+
+	if (d->options->name)
+		return d->options->name;
+	slash = strrchr(d->options->argv[0], '/');
+	return slash ? slash + 1 : d->options->argv[0];
+}
+
+static int ask_run(struct deputy *d, struct err *err)
+{
+	struct json_object *m = json_object_new_object();
+	char command[COMMAND_LENGTH];
+	int result;
+
+	describe_command(d->options->argv, command, sizeof(command));
+	json_object_object_add(m, "op", json_object_new_string("run"));
+	json_object_object_add(m, "uuid", json_object_new_string(d->uuid));
+	json_object_object_add(m, "name", json_object_new_string(job_name(d)));
+	json_object_object_add(m, "command", json_object_new_string(command));
+	json_object_object_add(m, "memory", json_object_new_int64(d->options->memory));
+	json_object_object_add(m, "cpus", json_object_new_int64(d->options->cpus));
+	json_object_object_add(m, "pin", json_object_new_boolean(d->options->pin));
+	json_object_object_add(m, "home", json_object_new_boolean(d->options->home));
+	result = agent_send(d->agent, m, err);
+	json_object_put(m);
+	return result;
+}
+
+int deputy_agent_begin(struct deputy *d, struct err *err)
+{
+	d->boot_limit_s = DEFAULT_BOOT_LIMIT_S;
+	if (agent_connect(&d->agent, AGENT_START, "mvrun", err))
+		return -1;
+	say_verbose("connected to the agent at %s", agent_socket(d->agent));
+	return ask_run(d, err);
+}
+
+void deputy_agent_tell(struct deputy *d, const char *op)
+{
+	if (d->agent)
+		agent_send_op(d->agent, op, d->uuid, NULL);
+}
+
+/* ---- hearing -------------------------------------------------------------------- */
+
+static void hear_job(struct deputy *d, struct json_object *m)
+{
+	long long limit = agent_number(m, "boot_limit");
+
+	d->memory = (unsigned)agent_number(m, "memory");
+	if (limit > 0 && limit < 3600)
+		d->boot_limit_s = (unsigned)limit;
+	say_verbose("admitted: %s, %u MiB, %lld CPUs", agent_string(m, "accel"),
+		    d->memory, agent_number(m, "cpus"));
+}
+
+static void hear_attach(struct deputy *d, struct json_object *m, int *fd)
+{
+	const struct transport *unix_socket = transport_get(TRANSPORT_UNIX);
+	int64_t now = say_now_ms();
+
+	d->attach_asked = false;
+	if (*fd < 0)
+		return;
+	say_verbose("transport: %s", agent_string(m, "transport"));
+	fcntl(*fd, F_SETFL, fcntl(*fd, F_GETFL) | O_NONBLOCK);
+	/* Whatever it is in the guest, here it is a connected stream socket. */
+	pump_attach(d->pump, unix_socket, steal_fd(fd), now);
+	if (!d->up_once)
+		d->boot_deadline = now + d->boot_limit_s * 1000;
+}
+
+static void hear_gone(struct deputy *d, struct json_object *m)
+{
+	const char *reason = agent_string(m, "reason");
+	const char *text = agent_string(m, "text");
+
+	/* The exit may have been sent before the machine went. */
+	if (pump_fd(d->pump) >= 0)
+		pump_run(d->pump, 1 /* POLLIN */, say_now_ms());
+	if (d->state >= DEPUTY_ENDS)
+		return deputy_finish(d, d->result);
+	deputy_fail(d, "the job's microVM is gone (%s)%s%s", reason,
+		    *text ? ": " : "", text);
+}
+
+static void hear_error(struct deputy *d, struct json_object *m)
+{
+	const char *text = agent_string(m, "text");
+	const char *hint = agent_string(m, "hint");
+
+	if (d->state != DEPUTY_WAITS || strcmp(agent_string(m, "op"), "run")) {
+		say_verbose("the agent: %s", text);
+		return;
+	}
+	if (*hint)
+		deputy_fail(d, "%s (%s)", text, hint);
+	else
+		deputy_fail(d, "%s", text);
+}
+
+static void hear(struct deputy *d, struct json_object *m, int *fd)
+{
+	const char *event = agent_string(m, "event");
+	const char *uuid = agent_string(m, "uuid");
+
+	if (*uuid && strcmp(uuid, d->uuid))
+		return;
+	if (!strcmp(event, "job"))
+		hear_job(d, m);
+	else if (!strcmp(event, "attach"))
+		hear_attach(d, m, fd);
+	else if (!strcmp(event, "gone"))
+		hear_gone(d, m);
+	else if (!strcmp(event, "error"))
+		hear_error(d, m);
+	else if (!strcmp(event, "phase"))
+		say_verbose("%s: %s", agent_string(m, "phase"), agent_string(m, "text"));
+	else if (!strcmp(event, "warning"))
+		say("warning: %s", agent_string(m, "text"));
+	else if (!strcmp(event, "suspended"))
+		say("the job was suspended by %s", agent_string(m, "by"));
+	else if (!strcmp(event, "resumed"))
+		say("the job was resumed by %s", agent_string(m, "by"));
+}
+
+static void lost_agent(struct deputy *d, const struct err *err)
+{
+	agent_free(d->agent);
+	d->agent = NULL;
+	d->attach_asked = false;
+	d->agent_again = say_now_ms() + AGENT_RETRY_MS;
+	if (d->state == DEPUTY_WAITS && !d->up_once && pump_fd(d->pump) < 0)
+		deputy_fail(d, "the agent went away before the job started: %s",
+			    err->text);
+	else
+		say_verbose("the agent went away (%s); the job runs on", err->text);
+}
+
+void deputy_agent_read(struct deputy *d)
+{
+	struct json_object *m;
+	struct err err = { 0 };
+	int got = 1;
+
+	while (d->agent && d->state != DEPUTY_DONE && got > 0) {
+		cleanup_fd int fd = -1;
+
+		got = agent_receive(d->agent, 0, &m, &fd, &err);
+		if (got < 0)
+			lost_agent(d, &err);
+		if (got <= 0)
+			return;
+		hear(d, m, &fd);
+		json_object_put(m);
+	}
+}
+
+/* ---- what is due ------------------------------------------------------------------ */
+
+static void reconnect(struct deputy *d, int64_t now)
+{
+	struct err err;
+
+	d->agent_again = now + AGENT_RETRY_MS;
+	if (agent_connect(&d->agent, 0, "mvrun", &err)) {
+		d->agent = NULL;
+		return;
+	}
+	say_verbose("the agent is back");
+	/* Names the job, so that its events come here. */
+	deputy_agent_tell(d, "started");
+	d->attach_again = 0;
+}
+
+static void ask_attach(struct deputy *d, int64_t now)
+{
+	d->attach_asked = true;
+	d->attach_again = now + ATTACH_RETRY_MS;
+	deputy_agent_tell(d, "attach");
+}
+
+static bool needs_attach(const struct deputy *d)
+{
+	return pump_fd(d->pump) < 0 && d->up_once && !d->attach_asked;
+}
+
+static void boot_failed(struct deputy *d)
+{
+	d->boot_deadline = 0;
+	pump_detach(d->pump, "the kit did not answer");
+	deputy_agent_tell(d, "boot-failed");
+}
+
+void deputy_agent_tick(struct deputy *d, int64_t now)
+{
+	if (!d->agent && now >= d->agent_again)
+		reconnect(d, now);
+	if (d->agent && needs_attach(d) && now >= d->attach_again)
+		ask_attach(d, now);
+	if (d->boot_deadline && now >= d->boot_deadline)
+		boot_failed(d);
+}
+
+int64_t deputy_agent_deadline(const struct deputy *d)
+{
+	int64_t deadline = -1;
+
+	if (!d->agent)
+		deadline = d->agent_again;
+	else if (needs_attach(d))
+		deadline = d->attach_again;
+	if (d->boot_deadline && (deadline < 0 || d->boot_deadline < deadline))
+		deadline = d->boot_deadline;
+	return deadline;
+}

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "vmm-agent/mvrun-deputy.h"
+
+#include <errno.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+/* Faults are our own; the rest is the job's. */
+static const int faults[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS };
+
+static void restore_and_die(int sig)
+{
+	tty_restore();
+	signal(sig, SIG_DFL);
+	raise(sig);
+}
+
+int deputy_signals_open(struct err *err)
+{
+	sigset_t set;
+	int fd;
+
+	sigfillset(&set);
+	for (size_t i = 0; i < sizeof(faults) / sizeof(*faults); i++) {
+		sigdelset(&set, faults[i]);
+		signal(faults[i], restore_and_die);
+	}
+	sigdelset(&set, SIGABRT);
+	signal(SIGABRT, restore_and_die);
+	signal(SIGPIPE, SIG_IGN);
+	/* Our own limits on file size are checked where the job writes. */
+	signal(SIGXFSZ, SIG_IGN);
+	sigprocmask(SIG_SETMASK, &set, NULL);
+	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (fd < 0)
+		return err_set(err, errno, "cannot watch for signals");
+	return fd;
+}
+
+/* Die or stop by a signal as if it had never been caught. */
+static void default_action(int sig)
+{
+	struct sigaction plain = { .sa_handler = SIG_DFL }, old;
+	sigset_t one;
+
+	sigemptyset(&one);
+	sigaddset(&one, sig);
+	sigaction(sig, &plain, &old);
+	raise(sig);
+	sigprocmask(SIG_UNBLOCK, &one, NULL);
+	sigprocmask(SIG_BLOCK, &one, NULL);
+	sigaction(sig, &old, NULL);
+}
+
+void deputy_take_terminal(struct deputy *d)
+{
+	if (!d->tty_open || !d->tty_wanted || tty_is_raw())
+		return;
+	if (tty_raw()) {
+		d->tty.drop_cr = false;
+		deputy_send_winsize(d);
+		return;
+	}
+	/* Reading from the background stops a program; so it does here. */
+	if (!tty_foreground())
+		deputy_stop_self(d, SIGTTIN);
+}
+
+void deputy_stop_self(struct deputy *d, int sig)
+{
+	sigset_t pending;
+
+	tty_restore();
+	d->tty.drop_cr = true;
+	deputy_agent_tell(d, "stopping");
+	default_action(sig);
+	/* Here we have been continued; SIGCONT itself waits in the signalfd. If
+	 * there is none, the kernel would not stop us: our group is orphaned,
+	 * nobody could continue it, and the job goes on as it would at home. */
+	deputy_agent_tell(d, "running");
+	sigpending(&pending);
+	if (!sigismember(&pending, SIGCONT))
+		deputy_send_signal(d, SIGCONT, SIGNAL_GROUP);
+}
+
+void deputy_signal_pipeline(int sig)
+{
+	/* Our own copy comes back through the signalfd with our PID on it. */
+	if (sig == SIGINT || sig == SIGQUIT || sig == SIGTSTP)
+		kill(0, sig);
+}
+
+static void continued(struct deputy *d)
+{
+	deputy_agent_tell(d, "running");
+	deputy_send_clock(d);
+	deputy_send_signal(d, SIGCONT, SIGNAL_GROUP);
+	if (tty_foreground())
+		deputy_take_terminal(d);
+	deputy_send_winsize(d);
+}
+
+static void take_signal(struct deputy *d, const struct signalfd_siginfo *info)
+{
+	int sig = (int)info->ssi_signo;
+	bool from_kernel = info->ssi_code == SI_KERNEL;
+
+	if (info->ssi_code == SI_USER && info->ssi_pid == (uint32_t)getpid())
+		return;
+	if (sig == SIGCHLD || sig == SIGTTOU || sig == SIGTTIN)
+		return;
+	if (sig == SIGWINCH) {
+		deputy_send_winsize(d);
+	} else if (sig == SIGCONT) {
+		continued(d);
+	} else if (d->state == DEPUTY_WAITS) {
+		default_action(sig); /* there is no job yet */
+	} else if (from_kernel && d->tty_open) {
+		deputy_send_signal(d, sig, SIGNAL_FOREGROUND);
+	} else {
+		deputy_send_signal(d, sig,
+				   from_kernel ? SIGNAL_GROUP : SIGNAL_PROCESS);
+	}
+}
+
+void deputy_signals_read(struct deputy *d)
+{
+	struct signalfd_siginfo info;
+
+	while (read(d->signal_fd, &info, sizeof(info)) == sizeof(info))
+		take_signal(d, &info);
+}
