@@ -1,0 +1,2 @@
+include docs/man.mk
+EXTRA_DIST += docs/agent-protocol.md docs/architecture.md docs/wire-format.md

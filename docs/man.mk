@@ -1,0 +1,2 @@
+dist_man_MANS += docs/man/mvrun.1
+dist_man_MANS += docs/man/mvd.8 docs/man/mvctl.1

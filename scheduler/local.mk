@@ -1,0 +1,1 @@
+# scheduler/: pure decisions; nothing to build yet.

@@ -1,0 +1,52 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# A signal to mvrun is a signal to the job.
+. "$(dirname "$0")/../lib.sh"
+node_up
+
+# shellcheck disable=SC2016
+catcher='for s in HUP INT QUIT USR1 USR2 TERM WINCH CONT ALRM URG IO; do trap "echo $s" $s; done
+	trap "echo end; exit 9" RTMIN
+	echo ready
+	while :; do sleep 0.05; done'
+job_start bash -c "$catcher"
+for name in HUP INT QUIT USR1 USR2 TERM WINCH ALRM URG IO; do
+	kill -$name "$job_pid"
+	wait_until 10 grep -qx $name "$tmp/job.out"
+done
+kill -RTMIN "$job_pid"
+job_end 9
+
+# A program that does nothing about it dies of it, and mvrun of the same.
+for pair in TERM:143 INT:130 HUP:129 USR1:138; do
+	job_start sh -c 'echo ready; exec sleep 100'
+	kill "-${pair%:*}" "$job_pid"
+	job_end "${pair#*:}"
+done
+
+# Stopped means frozen: the counter stands still. Continued, it goes on.
+counter() {
+	wc -l <"$tmp/job.out"
+}
+job_start sh -c 'echo ready; while :; do echo tick; sleep 0.1; done'
+kill -STOP "$job_pid"
+sleep 1.5
+one=$(counter)
+sleep 1.5
+equal "$one" "$(counter)"
+kill -CONT "$job_pid"
+moved_on() {
+	[ "$(counter)" -gt "$one" ]
+}
+wait_until 10 moved_on
+kill "$job_pid"
+job_end 143
+
+# A signal that mvrun was started to ignore stays ignored (nohup).
+(
+	trap '' HUP
+	job_start sh -c 'echo ready; sleep 2; exit 5'
+	kill -HUP "$job_pid"
+	job_end 5
+)
+node_is_clean

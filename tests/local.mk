@@ -1,0 +1,9 @@
+# tests/: unit tests (cmocka), the file service mounted natively, fuzzing, end to end, benchmarks.
+include tests/net.mk
+include tests/files.mk
+include tests/kit.mk
+include tests/control.mk
+include tests/mvrun.mk
+include tests/agent.mk
+include tests/e2e.mk
+include tests/bench.mk

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What mvctl prints, for people and for programs. */
+#include "vmm-agent/mvctl.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+/* What a printer writes about a JSON text. To be freed. */
+static char *printed(void (*print)(FILE *out, struct json_object *value),
+		     const char *json)
+{
+	struct json_object *value = json_tokener_parse(json);
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	assert_non_null(value);
+	print(out, value);
+	fclose(out);
+	json_object_put(value);
+	return text;
+}
+
+static void aligns_jobs(void **state)
+{
+	char json[512], *text;
+
+	(void)state;
+	snprintf(json, sizeof(json),
+		 "[{\"pid\":7,\"user\":\"ann\",\"name\":\"m\xc3\xa4ke\",\"state\":"
+		 "\"running\",\"since\":%lld,\"host\":\"a\",\"moves\":0,"
+		 "\"command\":\"make all\"},{\"pid\":12345,\"user\":\"root\","
+		 "\"name\":\"sort\",\"state\":\"suspended\",\"since\":%lld,"
+		 "\"host\":\"a\",\"moves\":12,\"command\":\"sort x\"}]",
+		 (long long)time(NULL) - 7205, (long long)time(NULL) + 100);
+	text = printed(print_jobs, json);
+	assert_string_equal(text,
+		"  PID  USER  NAME  STATE        AGE  HOST  MOVES  COMMAND\n"
+		"    7  ann   m\xc3\xa4ke  running    2h00m  a         0  make all\n"
+		"12345  root  sort  suspended     0s  a        12  sort x\n");
+	free(text);
+	text = printed(print_jobs, "[]");
+	assert_int_equal(strncmp(text, "PID ", 4), 0);
+	free(text);
+}
+
+/* A user's command line must not steer the terminal of who lists it. */
+static void cleans_what_others_wrote(void **state)
+{
+	char *text = printed(print_jobs, "[{\"pid\":1,\"command\":\"a\\u001b[2J"
+			     "\\u0007\\u009bx\\nb\"}]");
+	char clean[8];
+
+	(void)state;
+	assert_non_null(strstr(text, "a?[2J??x?b\n"));
+	assert_null(strchr(text, 0x1b));
+	free(text);
+	text = printed(print_job, "{\"command\":\"\\u001b]0;x\\u0007\"}");
+	assert_non_null(strstr(text, "?]0;x?"));
+	free(text);
+	/* Cut between characters. */
+	assert_string_equal(print_clean(clean, 4, "ab\xc3\xa4" "c"), "ab");
+	assert_string_equal(print_clean(clean, 5, "ab\xc3\xa4" "c"),
+			    "ab\xc3\xa4");
+}
+
+static void prints_checks(void **state)
+{
+	char *text = printed(print_checks,
+		"[{\"check\":\"kvm\",\"ok\":false,\"text\":\"no\",\"hint\":\"do\"},"
+		"{\"check\":\"qemu\",\"ok\":true,\"text\":\"yes\",\"hint\":\"\"}]");
+
+	(void)state;
+	assert_string_equal(text, "BAD  kvm      no\n"
+				  "              -> do\n"
+				  "ok   qemu     yes\n");
+	free(text);
+}
+
+static void survives_missing_fields(void **state)
+{
+	char *text = printed(print_nodes, "[{},{\"name\":7,\"cpus\":\"x\"}]");
+
+	(void)state;
+	assert_non_null(strstr(text, "NODE"));
+	free(text);
+	text = printed(print_checks, "[{}]");
+	assert_non_null(strstr(text, "BAD"));
+	free(text);
+}
+
+static void prints_json(void **state)
+{
+	char *text = printed(print_json, "[{\"a\":1}]");
+	struct json_object *again = json_tokener_parse(text);
+
+	(void)state;
+	assert_true(json_object_is_type(again, json_type_array));
+	json_object_put(again);
+	free(text);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(aligns_jobs),
+		cmocka_unit_test(cleans_what_others_wrote),
+		cmocka_unit_test(prints_checks),
+		cmocka_unit_test(survives_missing_fields),
+		cmocka_unit_test(prints_json),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
