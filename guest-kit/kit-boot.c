@@ -22,6 +22,7 @@
 /* linux/module.h, not in every libc's kernel headers */
 #define INIT_COMPRESSED_FILE 4
 
+__attribute__((format(printf, 1, 0)))
 static void console_write(const char *fmt, va_list ap)
 {
 	char line[512];

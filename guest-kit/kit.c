@@ -631,6 +631,9 @@ static void kit_loop(struct kit *kit)
 		if (kit->init_fd >= 0 && p[ON_INIT].revents)
 			run_init(kit);
 		say_end(kit);
+		/* What this round queued goes out without another turn. */
+		if (pump_fd(kit->pump) >= 0)
+			run_link(kit, 0);
 	}
 }
 

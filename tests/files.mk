@@ -5,7 +5,8 @@ check_PROGRAMS += \
 	tests/files/test-home \
 	tests/fuzz/fuzz-files-check \
 	tests/unit/test-files-check \
-	tests/unit/test-files-hostile
+	tests/unit/test-files-hostile \
+	tests/unit/test-files-service
 
 # Both ends in one program: the kit's relay, the link, the deputy's service.
 tests_files_mvmount_SOURCES = \
@@ -33,6 +34,10 @@ tests_unit_test_files_hostile_SOURCES = tests/unit/test-files-hostile.c
 tests_unit_test_files_hostile_CPPFLAGS = $(AM_CPPFLAGS) $(FUSE3_CFLAGS)
 tests_unit_test_files_hostile_LDADD = vmm-agent/libfiles.a net/libnet.a $(CMOCKA_LIBS) $(FUSE3_LIBS)
 
+tests_unit_test_files_service_SOURCES = tests/unit/test-files-service.c
+tests_unit_test_files_service_CPPFLAGS = $(AM_CPPFLAGS) $(FUSE3_CFLAGS)
+tests_unit_test_files_service_LDADD = vmm-agent/libfiles.a net/libnet.a $(CMOCKA_LIBS) $(FUSE3_LIBS)
+
 files_tests = \
 	tests/files/faults.sh \
 	tests/files/home.sh \
@@ -47,4 +52,5 @@ TESTS += \
 	tests/fuzz/fuzz-files-check \
 	tests/unit/test-files-check \
 	tests/unit/test-files-hostile \
+	tests/unit/test-files-service \
 	$(files_tests)

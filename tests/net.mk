@@ -1,6 +1,6 @@
 # The link, its pump and its transports.
-link_tests = tests/unit/test-link-frame tests/unit/test-link tests/unit/test-link-hostile \
-	tests/unit/test-link-faults tests/unit/test-link-pump tests/unit/test-link-transport
+link_tests = tests/unit/test-link-frame tests/unit/test-link tests/unit/test-link-attach \
+	tests/unit/test-link-hostile tests/unit/test-link-faults tests/unit/test-link-pump tests/unit/test-link-transport
 check_PROGRAMS += $(link_tests) tests/fuzz/fuzz-link tests/bench/bench-link
 TESTS += $(link_tests) tests/fuzz/fuzz-link
 
@@ -15,6 +15,10 @@ tests_unit_test_link_frame_LDADD = $(link_test_ldadd)
 tests_unit_test_link_SOURCES = tests/unit/test-link.c $(link_pair)
 tests_unit_test_link_CFLAGS = $(link_test_cflags)
 tests_unit_test_link_LDADD = $(link_test_ldadd)
+
+tests_unit_test_link_attach_SOURCES = tests/unit/test-link-attach.c $(link_pair)
+tests_unit_test_link_attach_CFLAGS = $(link_test_cflags)
+tests_unit_test_link_attach_LDADD = $(link_test_ldadd)
 
 tests_unit_test_link_hostile_SOURCES = tests/unit/test-link-hostile.c
 tests_unit_test_link_hostile_CFLAGS = $(link_test_cflags)

@@ -52,6 +52,16 @@ struct proc_path fd_proc_path(int fd)
 	return path;
 }
 
+/* Take a descriptor that nobody uses away from the inode. Locked. */
+static int take_fd(struct files *f, struct inode *inode)
+{
+	if (inode->fd < 0 || inode->fd_users || !inode->name)
+		return -1;
+	inode_lru_unlink(inode);
+	f->table.descriptors--;
+	return steal_fd(&inode->fd);
+}
+
 /* Close the descriptor unused longest; false when there is none. */
 static bool shed_one(struct files *f, unsigned keep)
 {
@@ -61,12 +71,8 @@ static bool shed_one(struct files *f, unsigned keep)
 
 	pthread_mutex_lock(&t->mutex);
 	inode = t->lru.lru_prev;
-	if (t->descriptors > keep && inode != &t->lru) {
-		inode_lru_unlink(inode);
-		fd = inode->fd;
-		inode->fd = -1;
-		t->descriptors--;
-	}
+	if (t->descriptors > keep && inode != &t->lru)
+		fd = take_fd(f, inode);
 	pthread_mutex_unlock(&t->mutex);
 	if (fd >= 0)
 		close(fd);
@@ -445,38 +451,62 @@ int place_stat(struct files *f, struct place *place, struct statx *stx)
 
 /* --- names that are about to go ------------------------------------------------------- */
 
-void hold_name(struct files *f, const struct base *dir, const char *name,
-	       struct hold *hold)
+/* The inode that the guest knows of it, referenced. Locked. */
+static struct inode *known(struct files *f, const struct statx *stx)
 {
-	struct identity id;
-	struct inode *inode;
+	struct identity id = inode_identity(stx);
+	struct inode *inode = inode_find_key_locked(f, &id);
+
+	if (!inode || !inode_same(&inode->id, &id))
+		return NULL;
+	inode->refs++;
+	return inode;
+}
+
+/* Hold the inode by its own descriptor, or by `fd` if it has none. Locked. */
+static void hold_by(struct files *f, struct inode *inode, int *fd)
+{
+	inode->fd_users++;
+	inode_lru_unlink(inode);
+	if (inode->fd < 0) {
+		inode->fd = steal_fd(fd);
+		f->table.descriptors++;
+	}
+}
+
+static void hold_opened(struct files *f, const struct statx *stx, int *fd,
+			bool no_descriptor, struct hold *hold)
+{
+	cleanup_fd int cached = -1;
+	struct inode *dead = NULL;
+
+	pthread_mutex_lock(&f->table.mutex);
+	hold->inode = known(f, stx);
+	if (hold->inode && no_descriptor && !hold->inode->handles) {
+		cached = take_fd(f, hold->inode);
+		inode_put_locked(f, hold->inode, &dead);
+		hold->inode = NULL;
+	} else if (hold->inode) {
+		hold_by(f, hold->inode, fd);
+	}
+	pthread_mutex_unlock(&f->table.mutex);
+	inode_free_dead(dead);
+}
+
+void hold_name(struct files *f, const struct base *dir, const char *name,
+	       bool to_remove, struct hold *hold)
+{
+	cleanup_fd int fd = -1;
 	struct statx stx;
-	int fd;
+	bool must_not;
 
 	hold->inode = NULL;
 	fd = fd_open(f, dir->fd, name, O_PATH | O_NOFOLLOW, 0);
-	if (fd < 0)
+	if (fd < 0 || stat_at(fd, "", AT_EMPTY_PATH, &stx) < 0)
 		return;
-	if (stat_at(fd, "", AT_EMPTY_PATH, &stx) < 0) {
-		close(fd);
-		return;
-	}
-	id = inode_identity(&stx);
-	pthread_mutex_lock(&f->table.mutex);
-	inode = inode_find_key_locked(f, &id);
-	if (inode && inode_same(&inode->id, &id)) {
-		hold->inode = inode;
-		inode->refs++;
-		inode->fd_users++;
-		inode_lru_unlink(inode);
-		if (inode->fd < 0) {
-			inode->fd = steal_fd(&fd);
-			f->table.descriptors++;
-		}
-	}
-	pthread_mutex_unlock(&f->table.mutex);
-	if (fd >= 0)
-		close(fd);
+	must_not = to_remove && !S_ISDIR(stx.stx_mode) &&
+		   stat_renames_open_files(f, &stx, fd);
+	hold_opened(f, &stx, &fd, must_not, hold);
 }
 
 void hold_end(struct files *f, struct hold *hold)

@@ -222,13 +222,14 @@ int place_stat(struct files *f, struct place *place, struct statx *stx);
 
 /*
  * An inode whose name is about to be removed or changed, with a descriptor that
- * stays. inode is NULL when the guest does not know what is there.
+ * stays. inode is NULL when the guest does not know what is there, and for a
+ * file to be removed that must not have one; see stat_renames_open_files().
  */
 struct hold {
 	struct inode *inode;
 };
 void hold_name(struct files *f, const struct base *dir, const char *name,
-	       struct hold *hold);
+	       bool to_remove, struct hold *hold);
 void hold_end(struct files *f, struct hold *hold);
 
 /* Note that `name` in `dir` is gone, or is now `inode`'s name. */
@@ -310,10 +311,16 @@ struct devices {
 	pthread_mutex_t mutex;
 	_Atomic unsigned count;
 	uint64_t dev[1023];
+	atomic_long type[1024]; /* statfs f_type; 0: the root's; then dev[] */
 };
 
 int stat_at(int fd, const char *path, int flags, struct statx *stx);
 uint64_t stat_dev(const struct statx *stx);
+/*
+ * NFS: a file that is removed while a descriptor refers to it, even O_PATH, is
+ * renamed instead, and its directory is not empty.
+ */
+bool stat_renames_open_files(struct files *f, const struct statx *stx, int fd);
 /* The inode number that the guest sees. */
 uint64_t stat_ino(struct files *f, uint64_t dev, uint64_t ino);
 void stat_fill(struct files *f, const struct statx *stx, struct stat *st);
@@ -417,6 +424,7 @@ struct files {
 	atomic_bool silent; /* ending: no reply leaves any more */
 	atomic_uint_fast64_t requests;
 	uint64_t root_dev;
+	long renaming_type; /* NFS_SUPER_MAGIC; tests take another */
 	struct operation operations[FILES_OPCODES];
 	struct work work;
 	struct table table;

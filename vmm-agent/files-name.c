@@ -431,7 +431,7 @@ static void remove_name(fuse_req_t req, fuse_ino_t parent, const char *name,
 	int r = get_dir(f, parent, name, &dir);
 
 	if (r == 0) {
-		hold_name(f, &dir, name, &hold);
+		hold_name(f, &dir, name, true, &hold);
 		if (unlinkat(dir.fd, name, flags) < 0)
 			r = -errno;
 		else
@@ -483,11 +483,12 @@ static int rename_sides(struct files *f, struct side *from, struct side *to,
 {
 	int r = 0;
 
-	hold_name(f, &from->dir, from->name, &from->hold);
+	hold_name(f, &from->dir, from->name, false, &from->hold);
 	if (flags & RENAME_NOREPLACE)
 		to->hold.inode = NULL;
 	else
-		hold_name(f, &to->dir, to->name, &to->hold);
+		hold_name(f, &to->dir, to->name, !(flags & RENAME_EXCHANGE),
+			  &to->hold);
 	if (renameat2(from->dir.fd, from->name, to->dir.fd, to->name, flags) < 0)
 		r = -errno;
 	else

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 
 int stat_at(int fd, const char *path, int flags, struct statx *stx)
 {
@@ -40,6 +41,25 @@ static unsigned device_number(struct devices *d, uint64_t dev)
 	}
 	pthread_mutex_unlock(&d->mutex);
 	return i + 1;
+}
+
+/* The device's type as statfs(2) numbers them, asked of `fd` the first time. */
+static long device_type(struct files *f, uint64_t dev, int fd)
+{
+	unsigned number = dev == f->root_dev ? 0 : device_number(&f->devices, dev);
+	atomic_long *type = &f->devices.type[number];
+	struct statfs st;
+
+	if (dev != f->root_dev && number == 0)
+		return 0;
+	if (atomic_load(type) == 0 && fstatfs(fd, &st) == 0)
+		atomic_store(type, (long)st.f_type);
+	return atomic_load(type);
+}
+
+bool stat_renames_open_files(struct files *f, const struct statx *stx, int fd)
+{
+	return device_type(f, stat_dev(stx), fd) == f->renaming_type;
 }
 
 /* splitmix64's finalizer: a one-to-one mixing of 64 bits. */

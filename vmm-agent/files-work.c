@@ -175,6 +175,7 @@ static unsigned queued_for_idle(const struct work *w)
 int work_add(struct files *f, struct request *rq, struct err *err)
 {
 	struct work *w = &f->work;
+	bool enough;
 	int r = 0;
 
 	rq->next = NULL;
@@ -182,17 +183,19 @@ int work_add(struct files *f, struct request *rq, struct err *err)
 	*w->last = rq;
 	w->last = &rq->next;
 	w->backlog += sizeof(*rq) + rq->len;
-	if (queued_for_idle(w) > w->idle && w->threads < w->max_threads) {
+	enough = queued_for_idle(w) <= w->idle || w->threads == w->max_threads;
+	if (!enough) {
 		r = start_thread(f);
 		if (r == 0)
 			w->threads++;
-	} else {
-		pthread_cond_signal(&w->wake);
 	}
 	/* Without a new thread the old ones have to do. */
 	if (w->threads)
 		r = 0;
 	pthread_mutex_unlock(&w->mutex);
+	/* Not sooner: who wakes up would wait for the mutex at once. */
+	if (enough)
+		pthread_cond_signal(&w->wake);
 	return r ? err_set(err, r, "cannot start a thread for files") : 0;
 }
 

@@ -14,6 +14,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -368,6 +369,7 @@ static int set_up(struct files *f, const struct files_config *config,
 	f->attr_timeout = timeout(config->attr_timeout);
 	f->entry_timeout = timeout(config->entry_timeout);
 	f->is_root = geteuid() == 0;
+	f->renaming_type = NFS_SUPER_MAGIC;
 	pthread_mutex_init(&f->devices.mutex, NULL);
 	init_operations(f);
 	work_init(f, config->workers ? config->workers : DEFAULT_WORKERS);

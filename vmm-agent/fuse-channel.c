@@ -94,16 +94,16 @@ static void queue_free(struct queue *q)
 
 /* --- worker threads -------------------------------------------------------- */
 
-/* shared.mutex held. */
-static void signal_loop(struct fuse_channel *fc)
+/* Takes shared.mutex over; wakes the loop unless it is to wake up already. */
+static void unlock_and_signal(struct fuse_channel *fc)
 {
+	bool signalled = fc->shared.signalled;
 	const uint64_t one = 1;
 
-	if (fc->shared.signalled)
-		return;
 	fc->shared.signalled = true;
-	/* It can fail only when it is readable already. */
-	if (write(fc->event_fd, &one, sizeof(one)) < 0)
+	pthread_mutex_unlock(&fc->shared.mutex);
+	/* It fails only when the eventfd is readable as can be. */
+	if (!signalled && write(fc->event_fd, &one, sizeof(one)) < 0)
 		return;
 }
 
@@ -133,8 +133,7 @@ static void take_reply(void *ctx, const void *message, size_t len)
 	} else {
 		s->lost = true;
 	}
-	signal_loop(fc);
-	pthread_mutex_unlock(&s->mutex);
+	unlock_and_signal(fc);
 }
 
 static void drained(void *ctx)
@@ -142,8 +141,7 @@ static void drained(void *ctx)
 	struct fuse_channel *fc = ctx;
 
 	pthread_mutex_lock(&fc->shared.mutex);
-	signal_loop(fc);
-	pthread_mutex_unlock(&fc->shared.mutex);
+	unlock_and_signal(fc);
 }
 
 /* --- the loop's thread -------------------------------------------------------- */
@@ -161,22 +159,28 @@ static void collect(struct fuse_channel *fc)
 	struct shared *s = &fc->shared;
 	uint64_t count;
 
+	bool signalled;
+
 	pthread_mutex_lock(&s->mutex);
-	if (s->signalled) {
-		s->signalled = false;
-		if (read(fc->event_fd, &count, sizeof(count)) < 0)
-			s->signalled = true; /* cannot be: it was written */
-	}
+	signalled = s->signalled;
+	s->signalled = false;
 	queue_append(&fc->sending, &s->queue);
 	pthread_mutex_unlock(&s->mutex);
+	/* If its write is yet to come, the loop wakes once more for nothing. */
+	if (signalled && read(fc->event_fd, &count, sizeof(count)) < 0)
+		return;
 }
 
 static void sent(struct fuse_channel *fc, size_t bytes)
 {
+	bool full;
+
 	pthread_mutex_lock(&fc->shared.mutex);
+	full = fc->shared.bytes > QUEUE_LIMIT;
 	fc->shared.bytes -= bytes;
-	pthread_cond_broadcast(&fc->shared.room);
 	pthread_mutex_unlock(&fc->shared.mutex);
+	if (full)
+		pthread_cond_broadcast(&fc->shared.room);
 }
 
 void fuse_channel_flush(struct fuse_channel *fc)

@@ -83,6 +83,15 @@ static void check_kvm(struct json_object *checks, const struct mvd *mvd)
 		  "the provider");
 }
 
+static void check_kvm_access(struct json_object *checks, const struct mvd *mvd)
+{
+	if (node_kvm_closed(virt_facts(mvd->virt)->dac[ACCEL_TCG]))
+		add_check(checks, "kvm-user", false, g_strdup("QEMU's user cannot "
+			  "open /dev/kvm, so libvirt takes a minute to start "
+			  "a domain"),
+			  "chgrp kvm /dev/kvm && chmod 660 /dev/kvm");
+}
+
 /* Not having it is no fault: the serial port does the same. */
 static void check_vsock(struct json_object *checks)
 {
@@ -125,6 +134,7 @@ struct json_object *doctor_to_json(struct mvd *mvd)
 	check_qemu(checks, mvd);
 	check_kit(checks, mvd);
 	check_kvm(checks, mvd);
+	check_kvm_access(checks, mvd);
 	check_vsock(checks);
 	check_memory(checks);
 	check_socket(checks, mvd);

@@ -60,6 +60,8 @@ static void op_done(void *ctx, const struct virt_result *result)
 	struct job_op *op = ctx;
 	struct job *job = op->job;
 
+	if (result->error)
+		g_clear_pointer(&job->by, g_free);
 	if (result->error && job->stage != JOB_GONE) {
 		g_info("job %ld: cannot %s: %s", (long)job->facts.pid,
 		       op->kind == JOB_OP_SAVE ? "save its facts" : op_name(op),
@@ -233,10 +235,16 @@ void job_suspend(struct job *job, struct client *client, const char *by)
 		job->freeze.ours = false;
 		job_save(job);
 	}
-	add_op(job, JOB_OP_SUSPEND, client, by);
+	if (job->freeze.paused)
+		client_send(client, event_new("ok"));
+	else
+		add_op(job, JOB_OP_SUSPEND, client, by);
 }
 
 void job_resume(struct job *job, struct client *client, const char *by)
 {
-	add_op(job, JOB_OP_RESUME, client, by);
+	if (job->freeze.paused)
+		add_op(job, JOB_OP_RESUME, client, by);
+	else
+		client_send(client, event_new("ok"));
 }

@@ -33,6 +33,7 @@ struct job {
 	int pidfd;             /* of mvrun */
 	guint pid_source;
 	bool mvrun_gone;       /* no mvrun any more: destroy the domain */
+	bool destroying;       /* libvirt is at it */
 	bool rebooting;        /* being destroyed to be started anew */
 	bool giving_up;        /* being destroyed because it does not boot */
 	bool told;             /* the `job` event was sent */

@@ -477,19 +477,27 @@ static void op_free(void *p)
 	g_free(op);
 }
 
-static int op_start(struct op *op)
+/* At once: the next call of libvirt, even one that frees, clears its error. */
+static void op_fail(struct op *op)
+{
+	op->no_domain = virGetLastErrorCode() == VIR_ERR_NO_DOMAIN;
+	op->error = last_error();
+}
+
+static void op_start(struct op *op)
 {
 	virDomainPtr dom = virDomainCreateXML(op->conn, op->text, 0);
 	char *xml;
 
-	if (!dom)
-		return -1;
+	if (!dom) {
+		op_fail(op);
+		return;
+	}
 	xml = virDomainGetXMLDesc(dom, 0);
 	if (xml)
 		op->cid = domain_cid(xml);
 	free(xml);
 	virDomainFree(dom);
-	return 0;
 }
 
 static int op_on_domain(struct op *op, virDomainPtr dom)
@@ -508,19 +516,19 @@ static int op_on_domain(struct op *op, virDomainPtr dom)
 	}
 }
 
-static int op_run(struct op *op)
+static void op_run(struct op *op)
 {
 	virDomainPtr dom;
-	int rc;
 
-	if (op->kind == OP_START)
-		return op_start(op);
+	if (op->kind == OP_START) {
+		op_start(op);
+		return;
+	}
 	dom = virDomainLookupByUUIDString(op->conn, op->uuid);
-	if (!dom)
-		return -1;
-	rc = op_on_domain(op, dom);
-	virDomainFree(dom);
-	return rc;
+	if (!dom || op_on_domain(op, dom) < 0)
+		op_fail(op);
+	if (dom)
+		virDomainFree(dom);
 }
 
 static void op_thread(GTask *task, void *source, void *data,
@@ -530,13 +538,10 @@ static void op_thread(GTask *task, void *source, void *data,
 
 	(void)source;
 	(void)cancellable;
-	virResetLastError();
-	if (!op->conn) {
+	if (op->conn)
+		op_run(op);
+	else
 		op->error = g_strdup("not connected to libvirt");
-	} else if (op_run(op) < 0) {
-		op->error = last_error();
-		op->no_domain = virGetLastErrorCode() == VIR_ERR_NO_DOMAIN;
-	}
 	g_task_return_boolean(task, TRUE);
 }
 

@@ -27,8 +27,8 @@
 #define MAX_USER_JOBS 512
 #define MAX_JOBS 8192
 #define MAX_BOOTS 2
-#define BOOT_LIMIT_KVM_S 15
-#define BOOT_LIMIT_TCG_S 30
+#define BOOT_LIMIT_KVM_S 20
+#define BOOT_LIMIT_TCG_S 60
 #define CONSOLE_BYTES 16384
 #define DESTROY_AGAIN_S 2
 
@@ -213,11 +213,12 @@ static void destroy_done(void *ctx, const struct virt_result *result)
 {
 	struct job *job = ctx;
 
+	job->destroying = false;
 	if (job->stage == JOB_UP && (!result->error || result->no_domain)) {
 		job_destroyed(job);
 	} else if (job->stage == JOB_UP) {
-		g_message("cannot destroy the domain %s: %s", job->domain,
-			  result->error);
+		g_info("cannot destroy the domain %s: %s", job->domain,
+		       result->error);
 		g_timeout_add_seconds(DESTROY_AGAIN_S, destroy_again,
 				      job_ref(job));
 	}
@@ -228,6 +229,9 @@ static void job_destroy(struct job *job)
 {
 	if (job->mvrun_gone)
 		boot_remove_files(job->mvd, job->facts.uuid, NULL);
+	if (job->destroying)
+		return;
+	job->destroying = true;
 	virt_destroy(job->mvd->virt, job->facts.uuid, destroy_done,
 		     job_ref(job));
 }
@@ -580,6 +584,8 @@ static void catch_up(struct job *job, const struct virt_domain *domain)
 		job_resumed(job);
 	if (job->mvrun_gone || job->rebooting || job->giving_up)
 		job_destroy(job);
+	else
+		job_save(job);
 }
 
 static void destroy_stray(void *ctx, const struct virt_result *result)

@@ -6,7 +6,11 @@
 #include "vmm-agent/mvd-libvirt.h"
 #include "vmm-agent/mvd-probe.h"
 
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define DEFAULT_MEMORY 1024
@@ -65,6 +69,38 @@ int node_admit(unsigned total, unsigned online, unsigned *memory,
 		return err_set(err, 0, "the job asks for %u processors, this "
 			       "node has %u", *cpus, online);
 	return 0;
+}
+
+/* Is this group one of the user's? */
+static bool in_group(uid_t uid, gid_t primary, gid_t group)
+{
+	gid_t groups[64];
+	int n = G_N_ELEMENTS(groups), i;
+	struct passwd *pwd = getpwuid(uid);
+
+	if (group == primary)
+		return true;
+	if (!pwd || getgrouplist(pwd->pw_name, pwd->pw_gid, groups, &n) < 0)
+		return false;
+	for (i = 0; i < n; i++)
+		if (groups[i] == group)
+			return true;
+	return false;
+}
+
+bool node_kvm_closed(const char *dac)
+{
+	unsigned uid, gid;
+	struct stat st;
+
+	if (!dac || sscanf(dac, "+%u:+%u", &uid, &gid) != 2 || uid == 0 ||
+	    stat("/dev/kvm", &st) < 0)
+		return false;
+	if (st.st_uid == uid)
+		return (st.st_mode & 0600) != 0600;
+	if (in_group(uid, gid, st.st_gid))
+		return (st.st_mode & 0060) != 0060;
+	return (st.st_mode & 0006) != 0006;
 }
 
 struct json_object *node_to_json(const struct mvd *mvd)

@@ -27,6 +27,13 @@ unsigned node_cpus(void);
 int node_admit(unsigned total, unsigned online, unsigned *memory,
 	       unsigned *cpus, struct err *err);
 
+/*
+ * /dev/kvm exists, and `dac` ("+UID:+GID", libvirt's label for QEMU, or NULL)
+ * cannot open it. libvirt, which asks QEMU about KVM as root, then finds its
+ * answer outdated each time, and asks again: some ten times for each domain.
+ */
+bool node_kvm_closed(const char *dac);
+
 /* The node as a JSON object (docs/agent-protocol.md). */
 struct json_object *node_to_json(const struct mvd *mvd);
 /* The checks of `doctor`, a JSON array. */

@@ -8,6 +8,7 @@
 #include "vmm-agent/mvd-jobs.h"
 #include "vmm-agent/mvd-kit.h"
 #include "vmm-agent/mvd-libvirt.h"
+#include "vmm-agent/mvd-node.h"
 #include "vmm-agent/mvd-probe.h"
 #include "vmm-agent/mvd-requests.h"
 #include "vmm-agent/mvd-server.h"
@@ -142,6 +143,9 @@ static void on_up(void *ctx, GPtrArray *domains)
 {
 	struct mvd *mvd = ctx;
 
+	if (node_kvm_closed(virt_facts(mvd->virt)->dac[ACCEL_TCG]))
+		g_message("QEMU's user cannot open /dev/kvm: libvirt will take "
+			  "a minute to start a domain (chgrp kvm /dev/kvm)");
 	jobs_reconcile(mvd->jobs, domains);
 	probe_advance(mvd->probe);
 	jobs_advance(mvd->jobs);

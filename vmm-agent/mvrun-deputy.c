@@ -221,6 +221,8 @@ static void run_link(struct deputy *d, short revents)
 		return;
 	if (pump_run(d->pump, revents, say_now_ms()) == 0)
 		return;
+	if (link_incompatible(d->link))
+		return deputy_fail(d, "the guest's kit: %s", link_reason(d->link));
 	say_verbose("transport lost: %s", link_reason(d->link));
 	/* Before the first answer a new transport is worth asking for as well. */
 	d->up_once = true;

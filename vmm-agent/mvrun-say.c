@@ -23,6 +23,7 @@ void say_init(bool verbose)
 }
 
 /* In one write: other processes share the terminal. */
+__attribute__((format(printf, 2, 0)))
 static void print_line(const char *prefix, const char *fmt, va_list ap)
 {
 	char text[1024];

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,9 +59,16 @@ static void usage(FILE *to)
 	      "makes mvrun die by it. See mvrun(1).\n", to);
 }
 
-static int bad_usage(const char *what, const char *why)
+__attribute__((format(printf, 1, 2)))
+static int bad_usage(const char *fmt, ...)
 {
-	fprintf(stderr, "mvrun: %s%s\nTry 'mvrun --help'.\n", what, why);
+	va_list ap;
+
+	fputs("mvrun: ", stderr);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputs("\nTry 'mvrun --help'.\n", stderr);
 	return EXIT_OWN_FAILURE;
 }
 
@@ -103,13 +111,13 @@ static int take_option(struct mvrun_options *options, int letter)
 		return -1;
 	case 'n':
 		options->name = optarg;
-		return *optarg ? -1 : bad_usage("the name must not be empty", "");
+		return *optarg ? -1 : bad_usage("the name must not be empty");
 	case 'm':
 		return parse_number(optarg, MAX_MEMORY_MIB, &options->memory) ?
-			bad_usage(optarg, " is not a number of MiB") : -1;
+			bad_usage("'%s' is not a number of MiB", optarg) : -1;
 	case 'c':
 		return parse_number(optarg, MAX_CPUS, &options->cpus) ?
-			bad_usage(optarg, " is not a number of CPUs") : -1;
+			bad_usage("'%s' is not a number of CPUs", optarg) : -1;
 	case 'V':
 		puts("mvrun (Monovisor) " PACKAGE_VERSION);
 		return 0;
@@ -135,7 +143,7 @@ static int parse_options(struct mvrun_options *options, int argc, char **argv)
 			return status;
 	}
 	options->argv = argv + optind;
-	return *options->argv ? -1 : bad_usage("no program given", "");
+	return *options->argv ? -1 : bad_usage("no program given");
 }
 
 /* Descriptors opened later must not become the job's stdin, out or err. */

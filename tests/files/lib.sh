@@ -28,17 +28,22 @@ chmod 777 "$home"
 # The end of mvmount closes /dev/fuse, which ends whoever still waits for an
 # answer: SIGKILL alone would not.
 unmount() {
-	local i
 	[ -n "${kit-}" ] || return 0
+	trap - ERR
 	kill "$kit" 2>/dev/null
-	for ((i = 0; i < 100; i++)); do
-		kill -0 "$kit" 2>/dev/null || break
-		sleep 0.1
-	done
+	wait_gone "$kit"
 	kill -9 "$kit" "$deputy" 2>/dev/null
 	umount -l "$mnt" 2>/dev/null
 	wait "$kit" 2>/dev/null
 	kit=
+}
+
+wait_gone() { # PID, at most 20 s
+	local i
+	for ((i = 0; i < 200; i++)); do
+		kill -0 "$1" 2>/dev/null || return 0
+		sleep 0.1
+	done
 }
 
 mount_home() {
@@ -51,12 +56,9 @@ mount_home() {
 
 # unmount, and the service must have ended well: a sanitizer may have complained.
 end_home() {
-	local pid=$kit status=0 i
+	local pid=$kit status=0
 	kill "$pid"
-	for ((i = 0; i < 200; i++)); do
-		kill -0 "$pid" 2>/dev/null || break
-		sleep 0.1
-	done
+	wait_gone "$pid"
 	wait "$pid" || status=$?
 	kit=
 	[ $status = 0 ] && return

@@ -249,6 +249,32 @@ bool pair_move(struct pair *pair)
 	return moved;
 }
 
+void pair_send(struct peer *peer, unsigned channel, size_t len)
+{
+	peer->target[channel] = peer->sent[channel] + len;
+	while (peer->sent[channel] < peer->target[channel]) {
+		uint8_t byte = pair_byte(peer->side, channel,
+					 peer->sent[channel]++);
+
+		assert_int_equal(link_send(peer->link, channel, &byte, 1), 0);
+	}
+}
+
+void pair_carry(struct peer *from, struct peer *to, size_t max, int64_t now)
+{
+	static uint8_t bytes[4 * PAIR_WINDOW];
+	size_t len = link_transmit(from->link, bytes, max, now);
+
+	assert_true(len > 0);
+	assert_int_equal(link_receive(to->link, bytes, len, now), 0);
+}
+
+void pair_drain(struct pair *pair)
+{
+	while (pair_move(pair))
+		;
+}
+
 void pair_settle(struct pair *pair)
 {
 	do

@@ -67,6 +67,9 @@ struct pair {
 struct pair *pair_new(uint64_t seed);
 void pair_free(struct pair *pair);
 
+#define HOME(pair) (&(pair)->peer[LINK_HOME])
+#define GUEST(pair) (&(pair)->peer[LINK_GUEST])
+
 uint64_t pair_random(struct pair *pair);
 uint8_t pair_byte(enum link_side side, unsigned channel, uint64_t offset);
 
@@ -78,6 +81,15 @@ void pair_feed(struct pair *pair);
 
 /* Move bytes once, in both directions; false when nothing could move. */
 bool pair_move(struct pair *pair);
+
+/* Queue the next `len` bytes of a channel's stream, byte by byte. */
+void pair_send(struct peer *peer, unsigned channel, size_t len);
+
+/* Carry at most `max` bytes from one side to the other, past the wire. */
+void pair_carry(struct peer *from, struct peer *to, size_t max, int64_t now);
+
+/* Move until nothing moves. */
+void pair_drain(struct pair *pair);
 
 /* Feed and move until nothing moves, without letting time pass. */
 void pair_settle(struct pair *pair);

@@ -56,7 +56,8 @@ static void learn_from(uint32_t opcode, const void *payload, size_t len)
 	case FUSE_TMPFILE:
 		opened = (const void *)(entry + 1);
 		learn(handles, &nhandles, opened->fh);
-		/* fall through */
+		learn(nodeids, &nnodeids, entry->nodeid);
+		break;
 	case FUSE_LOOKUP:
 	case FUSE_MKNOD:
 	case FUSE_MKDIR:

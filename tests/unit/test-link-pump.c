@@ -10,6 +10,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <termios.h>
@@ -348,32 +349,83 @@ static void test_port_comes_back(void **state)
 	end_close(&guest);
 }
 
-/* One pump_run() moves a bounded amount, however much there is. */
-static void test_fairness(void **state)
+/* Silence of home: the guest listens anew, on the port that it has. */
+static void test_silent_port_is_kept(void **state)
 {
 	struct end home, guest;
-	int fds[2], big = 64 << 20;
-	uint64_t before;
+	struct link_stats stats;
+	int fds[2];
+	int64_t limit = now_ms() + LIMIT_MS;
 
 	(void)state;
 	end_begin(&home, LINK_HOME);
 	end_begin(&guest, LINK_GUEST);
+	home.target = 1000;
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-	setsockopt(fds[0], SOL_SOCKET, SO_SNDBUFFORCE, &big, sizeof(big));
+	attach(&home, TRANSPORT_UNIX, fds[0]);
+	attach(&guest, TRANSPORT_SERIAL, fds[1]);
+	run_until_complete(&home, &guest);
+	while (link_state(guest.link) == LINK_UP) {
+		/* Its clock runs a thousand times faster. */
+		static int64_t ahead;
+
+		ahead += 1000;
+		assert_int_equal(pump_run(guest.pump, 0, now_ms() + ahead), 0);
+		assert_true(now_ms() < limit);
+	}
+	assert_int_equal(link_state(guest.link), LINK_HELLO);
+	assert_int_equal(pump_fd(guest.pump), fds[1]);
+	link_stats(guest.link, &stats);
+	assert_int_equal(stats.attachments, 2);
+	end_close(&home);
+	end_close(&guest);
+}
+
+/* What one transport did not take is not written to the next one. */
+static void test_rest_is_thrown_away(void **state)
+{
+	struct end home, guest;
+	uint8_t first;
+	int fds[2], small = 4096;
+
+	(void)state;
+	end_begin(&home, LINK_HOME);
+	end_begin(&guest, LINK_GUEST);
+	home.target = 1000;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+	setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
 	attach(&home, TRANSPORT_UNIX, fds[0]);
 	attach(&guest, TRANSPORT_UNIX, fds[1]);
-	home.target = 64 << 20;
-	for (int i = 0; i < 20; i++)
-		turn(&home, &guest);
-	before = guest.received;
-	/* Fill the socket while the guest is away. */
-	for (int i = 0; i < 200; i++) {
-		feed(&home);
-		assert_int_equal(pump_run(home.pump, POLLIN, now_ms()), 0);
-	}
-	assert_int_equal(pump_run(guest.pump, POLLIN, now_ms()), 0);
-	assert_in_range(guest.received - before, 1, 16 * 128 * 1024);
+	run_until_complete(&home, &guest);
+	home.target = WINDOW;
+	feed(&home);
+	assert_int_equal(pump_run(home.pump, 0, now_ms()), 0);
+	assert_int_equal(pump_events(home.pump, now_ms()), POLLIN | POLLOUT);
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+	attach(&home, TRANSPORT_UNIX, fds[0]);
+	assert_int_equal(pump_run(home.pump, 0, now_ms()), 0);
+	assert_int_equal(read(fds[1], &first, 1), 1);
+	assert_int_equal(first, 0x8b); /* of the magic */
+	close(fds[1]);
 	end_close(&home);
+	end_close(&guest);
+}
+
+/* One pump_run() reads a bounded amount, however much there is. */
+static void test_fairness(void **state)
+{
+	struct end guest;
+	struct link_stats stats;
+	int fd = memfd_create("endless", MFD_CLOEXEC);
+
+	(void)state;
+	end_begin(&guest, LINK_GUEST);
+	assert_int_equal(ftruncate(fd, 64 << 20), 0);
+	attach(&guest, TRANSPORT_SERIAL, fd);
+	assert_int_equal(pump_run(guest.pump, POLLIN, now_ms()), 0);
+	link_stats(guest.link, &stats);
+	assert_in_range(stats.bytes_received, 1, 4 << 20);
 	end_close(&guest);
 }
 
@@ -387,6 +439,8 @@ int main(void)
 		cmocka_unit_test(test_broken_protocol),
 		cmocka_unit_test(test_pause),
 		cmocka_unit_test(test_port_comes_back),
+		cmocka_unit_test(test_silent_port_is_kept),
+		cmocka_unit_test(test_rest_is_thrown_away),
 		cmocka_unit_test(test_fairness),
 	};
 
