@@ -21,9 +21,10 @@
 #define MIN_BUDGET 16
 #define RESERVE 64 /* what the rest of the process may need */
 
-/* Paths of more than PATH_MAX are opened in so many legs at most; a longer
- * chain is one that renames at home have tied into a circle. */
-#define MAX_LEGS 8
+/* Paths of more than PATH_MAX are opened in so many legs at most. A longer one
+ * is likely a circle into which renames at home have tied the guest's names. */
+#define MAX_LEGS 16
+#define MAX_TRIES 3
 
 /* Half of what the process may open; handles of the guest have the rest. */
 unsigned fd_budget(void)
@@ -261,10 +262,33 @@ static int open_along(struct files *f, const struct route *route,
 	return r;
 }
 
-static int base_attach(struct files *f, struct base *base, unsigned legs);
+static int open_in_legs(struct files *f, struct base *base, unsigned *legs);
+static int try_open(struct files *f, struct base *base, unsigned *legs);
+
+/*
+ * The way was too long: first a descriptor for the inode half way up, which is
+ * held until it was used.
+ */
+static int open_from_half_way(struct files *f, struct base *base,
+			      struct base *half, unsigned *legs)
+{
+	int r = -ELOOP;
+
+	if (*legs) {
+		--*legs;
+		r = open_in_legs(f, half, legs);
+	}
+	if (r < 0) {
+		inode_put(f, half->inode);
+		return r;
+	}
+	r = try_open(f, base, legs);
+	base_put(f, half);
+	return r;
+}
 
 /* One attempt; base->inode is referenced. */
-static int base_open(struct files *f, struct base *base, unsigned legs)
+static int try_open(struct files *f, struct base *base, unsigned *legs)
 {
 	struct route route;
 	int r;
@@ -274,15 +298,8 @@ static int base_open(struct files *f, struct base *base, unsigned legs)
 	pthread_mutex_unlock(&f->table.mutex);
 	if (r == 1)
 		return 0;
-	if (r == -ENAMETOOLONG) {
-		/* First the inode half way up, which then has a descriptor. */
-		r = base_attach(f, &route.from, legs);
-		if (r == 0)
-			base_put(f, &route.from);
-		else
-			inode_put(f, route.from.inode);
-		return r ? r : -EAGAIN;
-	}
+	if (r == -ENAMETOOLONG)
+		return open_from_half_way(f, base, &route.from, legs);
 	if (r < 0)
 		return r;
 	r = open_along(f, &route, base);
@@ -291,22 +308,27 @@ static int base_open(struct files *f, struct base *base, unsigned legs)
 }
 
 /*
- * A descriptor for base->inode. A failure by name is tried again: a rename
- * under way gave the inode that it moves a descriptor first.
+ * A failure by name is tried again: a rename under way gave the inode that it
+ * moves a descriptor first.
  */
-static int base_attach(struct files *f, struct base *base, unsigned legs)
+static int open_in_legs(struct files *f, struct base *base, unsigned *legs)
 {
-	unsigned tries;
-	int r = -ESTALE;
+	unsigned tries = 0;
+	int r;
 
-	if (legs == 0)
-		return -ESTALE;
-	for (tries = 0; tries < 2 + legs; tries++) {
-		r = base_open(f, base, legs - 1);
-		if (r != -ESTALE && r != -EAGAIN)
-			return r;
-	}
-	return -ESTALE;
+	do
+		r = try_open(f, base, legs);
+	while (r == -ESTALE && ++tries < MAX_TRIES);
+	return r;
+}
+
+/* A descriptor for base->inode. */
+static int base_attach(struct files *f, struct base *base)
+{
+	unsigned legs = MAX_LEGS;
+	int r = open_in_legs(f, base, &legs);
+
+	return r == -ELOOP ? -ESTALE : r;
 }
 
 int base_get(struct files *f, uint64_t nodeid, struct base *base)
@@ -325,7 +347,7 @@ int base_get(struct files *f, uint64_t nodeid, struct base *base)
 		return -ESTALE;
 	if (ready)
 		return 0;
-	r = base_attach(f, base, MAX_LEGS);
+	r = base_attach(f, base);
 	if (r < 0)
 		inode_put(f, base->inode);
 	return r;
@@ -366,7 +388,7 @@ static int place_fill(struct files *f, struct place *place)
 		return 0;
 	if (!place->path[0])
 		return -ESTALE;
-	r = base_attach(f, &place->base, MAX_LEGS);
+	r = base_attach(f, &place->base);
 	if (r < 0)
 		inode_put(f, place->base.inode);
 	return r;
@@ -393,7 +415,7 @@ int place_own(struct files *f, struct place *place)
 	if (place->flags == AT_EMPTY_PATH)
 		return 0;
 	inode_ref(f, own.inode);
-	r = base_attach(f, &own, MAX_LEGS);
+	r = base_attach(f, &own);
 	if (r < 0) {
 		inode_put(f, own.inode);
 		return r;

@@ -10,6 +10,10 @@
 #include "vmm-agent/mvd-process.h"
 
 #include <errno.h>
+#include <sys/stat.h>
+
+#define CONSOLE_BYTES 16384
+#define PANIC_LOOKS 3 /* a second each */
 
 enum job_op_kind {
 	JOB_OP_SUSPEND,
@@ -174,17 +178,37 @@ void job_running(struct job *job)
 		act(job, freeze_running(&job->freeze));
 }
 
+/*
+ * A kernel that panicked resets the machine, which ends the domain; one that
+ * hangs while it panics does not. Give it a moment, then believe the console.
+ */
+static void look_at_console(struct job *job)
+{
+	g_autofree char *path = boot_console(job->mvd, job->facts.uuid);
+	g_autofree char *tail = NULL, *text = NULL;
+	enum gone_reason reason;
+	struct stat st;
+
+	if (lstat(path, &st) < 0 ||
+	    (st.st_size == job->console_size && !job->panicked))
+		return;
+	job->console_size = st.st_size;
+	tail = console_tail(path, CONSOLE_BYTES);
+	reason = console_judge(tail, &text);
+	if (reason != GONE_UNKNOWN && ++job->panicked > PANIC_LOOKS)
+		job_condemn(job, reason, g_steal_pointer(&text));
+	console_trim(path);
+}
+
 /* SIGSTOP cannot be caught: mvrun has no chance to say "stopping". */
 void job_look(struct job *job)
 {
-	g_autofree char *console = NULL;
 	struct process process;
 	struct err err = { 0 };
 
 	if (job->stage != JOB_UP || job->mvrun_gone)
 		return;
-	console = boot_console(job->mvd, job->facts.uuid);
-	console_trim(console);
+	look_at_console(job);
 	if (process_read(job->facts.pid, &process, &err) < 0 &&
 	    err.num != ESRCH)
 		return;

@@ -43,6 +43,7 @@ void job_unref(struct job *job)
 		return;
 	job_facts_clear(&job->facts);
 	g_free(job->domain);
+	g_free(job->verdict);
 	g_free(job->by);
 	g_free(job);
 }

@@ -35,13 +35,16 @@ struct job {
 	bool mvrun_gone;       /* no mvrun any more: destroy the domain */
 	bool destroying;       /* libvirt is at it */
 	bool rebooting;        /* being destroyed to be started anew */
-	bool giving_up;        /* being destroyed because it does not boot */
+	char *verdict;         /* being destroyed for this reason, or NULL */
+	enum gone_reason reason;
 	bool told;             /* the `job` event was sent */
 	const char *phase;     /* the last one sent */
 	bool stopped_early;    /* ended while libvirt was still starting it */
 	enum virt_event stop;
 	unsigned cid;          /* vsock address, 0: none */
 	struct freeze freeze;
+	off_t console_size;    /* at the last look */
+	unsigned panicked;     /* looks since it told of a panic */
 	char *by;              /* who suspends or resumes it just now, or NULL */
 	/* Transport */
 	bool attach_wanted;
@@ -103,6 +106,8 @@ void jobs_reconcile(struct jobs *jobs, GPtrArray *domains);
 void jobs_event(struct jobs *jobs, const char *uuid, enum virt_event event);
 /* Its mvrun does not exist any more. */
 void job_mvrun_gone(struct job *job);
+/* Destroy its microVM and tell mvrun why: the text is taken. */
+void job_condemn(struct job *job, enum gone_reason reason, char *text);
 void job_started(struct job *job);
 void job_boot_failed(struct job *job);
 

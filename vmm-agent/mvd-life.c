@@ -160,6 +160,8 @@ static void job_reboot(struct job *job)
 	job->told = false;
 	job->stopped_early = false;
 	job->cid = 0;
+	job->panicked = 0;
+	job->console_size = 0;
 	job_drop_ops(job);
 	memset(&job->freeze, 0, sizeof(job->freeze));
 	boot_remove_files(job->mvd, job->facts.uuid, job->domain);
@@ -175,15 +177,14 @@ static char *last_words(const struct job *job)
 	return console_last_line(tail);
 }
 
-static void gave_up(struct job *job)
+static void give_up(struct job *job)
 {
 	g_autofree char *line = last_words(job);
 	g_autofree char *log = boot_log(job->mvd, job->domain);
-	g_autofree char *text = g_strdup_printf(
-		"its microVM did not boot, twice (the last line of its console: "
-		"\"%s\"; see %s, and mvctl doctor)", line, log);
 
-	job_gone(job, GONE_FAILED, text);
+	job_condemn(job, GONE_FAILED, g_strdup_printf(
+		"its microVM did not boot, twice (the last line of its console: "
+		"\"%s\"; see %s, and mvctl doctor)", line, log));
 }
 
 /* The domain that was to be destroyed is no more. */
@@ -195,7 +196,7 @@ static void job_destroyed(struct job *job)
 	} else if (job->rebooting) {
 		job_reboot(job);
 	} else {
-		gave_up(job);
+		job_gone(job, job->reason, job->verdict);
 	}
 }
 
@@ -234,6 +235,24 @@ static void job_destroy(struct job *job)
 	job->destroying = true;
 	virt_destroy(job->mvd->virt, job->facts.uuid, destroy_done,
 		     job_ref(job));
+}
+
+/* It is being destroyed, for whatever reason. */
+static bool is_ending(const struct job *job)
+{
+	return job->mvrun_gone || job->rebooting || job->verdict;
+}
+
+void job_condemn(struct job *job, enum gone_reason reason, char *text)
+{
+	if (job->stage != JOB_UP || is_ending(job)) {
+		g_free(text);
+		return;
+	}
+	job_attach_stop(job);
+	job->reason = reason;
+	job->verdict = text;
+	job_destroy(job);
 }
 
 /* Beginning */
@@ -516,16 +535,16 @@ void job_started(struct job *job)
 
 void job_boot_failed(struct job *job)
 {
-	if (job->stage != JOB_UP || job->rebooting || job->giving_up)
+	if (job->stage != JOB_UP || is_ending(job))
 		return;
-	job_attach_stop(job);
 	if (job->facts.started || job->facts.boots >= MAX_BOOTS) {
-		job->giving_up = true;
-	} else {
-		job->rebooting = true;
-		send_warning(job, "the microVM did not boot in time; starting "
-			     "it once more");
+		give_up(job);
+		return;
 	}
+	job_attach_stop(job);
+	job->rebooting = true;
+	send_warning(job, "the microVM did not boot in time; starting it once "
+		     "more");
 	job_destroy(job);
 }
 
@@ -544,8 +563,7 @@ void jobs_event(struct jobs *jobs, const char *uuid, enum virt_event event)
 	else if (job->stage == JOB_STARTING) {
 		job->stopped_early = true;
 		job->stop = event;
-	} else if (job->stage == JOB_UP && !job->mvrun_gone &&
-		   !job->rebooting && !job->giving_up)
+	} else if (job->stage == JOB_UP && !is_ending(job))
 		job_stop(job, event);
 }
 
@@ -582,7 +600,7 @@ static void catch_up(struct job *job, const struct virt_domain *domain)
 		job_paused(job);
 	else if (!domain->paused && job->freeze.paused)
 		job_resumed(job);
-	if (job->mvrun_gone || job->rebooting || job->giving_up)
+	if (is_ending(job))
 		job_destroy(job);
 	else
 		job_save(job);
@@ -644,7 +662,7 @@ static void vanished(struct job *job)
 	g_autofree char *text = NULL;
 	enum gone_reason reason;
 
-	if (job->mvrun_gone || job->rebooting || job->giving_up) {
+	if (is_ending(job)) {
 		job_destroyed(job);
 		return;
 	}

@@ -284,6 +284,28 @@ static void names_in_a_circle(void **state)
 	assert_int_equal(get_attr(a), 0);
 }
 
+/* Far deeper than a path may be long, and no descriptor on the way. */
+static void deep_below_closed_descriptors(void **state)
+{
+	uint64_t nodeid = 1;
+	char name[201];
+	int i;
+
+	(void)state;
+	memset(name, 'd', 200);
+	name[200] = '\0';
+	for (i = 0; i < 60; i++) {
+		assert_int_equal(mkdir(name, 0755) | chdir(name), 0);
+		nodeid = look_up(nodeid, name);
+	}
+	assert_int_equal(chdir(root), 0);
+	service->table.budget = 0;
+	assert_int_equal(get_attr(1), 0);
+	assert_int_equal(stats().descriptors, 1);
+	assert_int_equal(get_attr(nodeid), 0);
+	assert_int_equal(call(FUSE_LOOKUP, nodeid, NULL, 0, "none"), ENOENT);
+}
+
 static unsigned descriptors_of_deleted(void)
 {
 	char path[300], target[300];
@@ -446,6 +468,7 @@ int main(void)
 		TEST(inode_numbers_used_again),
 		TEST(renamed_at_home),
 		TEST(names_in_a_circle),
+		TEST(deep_below_closed_descriptors),
 		TEST(no_descriptor_of_removed_files_on_nfs),
 		TEST(interrupting),
 		TEST(workers_come_and_go),
