@@ -291,6 +291,16 @@ static void exec_script(const struct control_start *start)
 	execve("/bin/sh", argv, start->envp);
 }
 
+static void child_enter(const char *cwd, int fail_fd)
+{
+	char what[200];
+
+	if (!chdir(cwd))
+		return;
+	snprintf(what, sizeof(what), "cannot enter the directory %s", cwd);
+	child_fail(fail_fd, what, false);
+}
+
 static void child_main(const struct init *init, int fail_fd)
 {
 	const struct control_start *start = init->job->start;
@@ -298,8 +308,7 @@ static void child_main(const struct init *init, int fail_fd)
 	child_stdio(init, fail_fd);
 	child_terminal(init);
 	child_identity(start, fail_fd);
-	if (chdir(start->cwd))
-		child_fail(fail_fd, start->cwd, false);
+	child_enter(start->cwd, fail_fd);
 	child_signals(start);
 	execve(start->program, start->argv, start->envp);
 	if (errno == ENOEXEC)

@@ -398,12 +398,11 @@ static void on_up(void *ctx, uint64_t epoch)
 /* ---- the job's end ------------------------------------------------------------ */
 
 /* Bytes of standard input that the job did not read. */
-static uint64_t stdin_unread(const struct kit *kit, int fd)
+static uint64_t stdin_unread(int fd)
 {
 	int in_pipe = 0;
 
 	ioctl(fd, FIONREAD, &in_pipe);
-	(void)kit;
 	return (uint64_t)in_pipe;
 }
 
@@ -420,7 +419,7 @@ static void job_ended(struct kit *kit, const struct control_exit *exit)
 	kit->exit = *exit;
 	kit->exit.stdin_used = kit->in.written;
 	if (kit->in.fd >= 0)
-		kit->exit.stdin_used -= stdin_unread(kit, kit->in.fd);
+		kit->exit.stdin_used -= stdin_unread(kit->in.fd);
 	stream_in_close(&kit->in, kit->link);
 	close_terminal(kit);
 }

@@ -43,7 +43,8 @@ cleanup_fn() {
 }
 
 run_cleanups() {
-	local status=$? command
+	test_status=$?
+	local command
 	trap '' HUP INT TERM
 	set +e
 	for command in "${cleanups[@]}"; do
@@ -51,7 +52,7 @@ run_cleanups() {
 	done
 	cd /
 	rm -rf --one-file-system "$tmp"
-	exit $status
+	exit $test_status
 }
 
 trap run_cleanups EXIT

@@ -9,7 +9,8 @@
 #	on_node COMMAND...   run a command there, as root, in this directory
 #	node_mvd_start, node_mvd_stop, node_libvirtd_start, node_libvirtd_stop
 #
-# on_node execs: the pid of `on_node mvrun ... &` is that of mvrun.
+# In the background use node_exec, whose pid is the command's own:
+#	node_exec mvrun sleep 60 &
 #
 # libvirt asks a QEMU it has not met what it can do, which takes some ten
 # seconds; the answers are kept in the build tree and shared by all tests.
@@ -52,7 +53,11 @@ node_configure() { # STATE
 }
 
 on_node() {
-	nsenter --target "$node_pid" --mount --wdns="$PWD" -- "$@"
+	(node_exec "$@")
+}
+
+node_exec() {
+	exec nsenter --target "$node_pid" --mount --wdns="$PWD" -- "$@"
 }
 
 node_up() {
@@ -78,7 +83,7 @@ node_libvirt_answers() {
 }
 
 node_libvirtd_start() {
-	on_node libvirtd </dev/null >>"$node_state/libvirtd.log" 2>&1 &
+	node_exec libvirtd </dev/null >>"$node_state/libvirtd.log" 2>&1 &
 	node_libvirtd_pid=$!
 	wait_until 120 node_libvirt_answers
 }
@@ -108,7 +113,7 @@ node_accel() {
 }
 
 node_mvd_run() { # OPTION...
-	on_node mvd --state-dir "$node_state/lib" "$@" </dev/null >>"$node_state/mvd.log" 2>&1 &
+	node_exec mvd --state-dir "$node_state/lib" "$@" </dev/null >>"$node_state/mvd.log" 2>&1 &
 	node_mvd_pid=$!
 	wait_until 120 node_agent_answers
 }
@@ -138,7 +143,7 @@ job() { # mvrun's options and the program
 # $tmp/job.err. It runs when this returns: every such program says "ready" first.
 job_start() {
 	: >"$tmp/job.out"
-	on_node mvrun "$@" </dev/null >"$tmp/job.out" 2>"$tmp/job.err" &
+	node_exec mvrun "$@" </dev/null >"$tmp/job.out" 2>"$tmp/job.err" &
 	job_pid=$!
 	wait_until 60 grep -q ready "$tmp/job.out"
 }
@@ -192,10 +197,11 @@ node_processes() {
 
 node_show_logs() {
 	local log
+	[ "$test_status" != 0 ] || return 0
 	for log in "$node_state"/*.log; do
 		[ -s "$log" ] || continue
 		echo "---- the end of the node's $(basename "$log"):"
-		tail -n 40 "$log"
+		grep -v 'virCgroup\|/sys/fs/cgroup' "$log" | tail -n 40
 	done
 }
 

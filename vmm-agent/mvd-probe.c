@@ -251,6 +251,9 @@ void probe_advance(struct probe *probe)
 		return;
 	if (access("/dev/kvm", F_OK) < 0)
 		conclude(probe, ACCEL_TCG, "there is no /dev/kvm");
+	else if (mvd->config.session && access("/dev/kvm", R_OK | W_OK) < 0)
+		conclude(probe, ACCEL_TCG, "you may not open /dev/kvm; the group "
+			 "kvm may");
 	else if (virt_facts(mvd->virt)->kvm_error)
 		conclude(probe, ACCEL_TCG, virt_facts(mvd->virt)->kvm_error);
 	else

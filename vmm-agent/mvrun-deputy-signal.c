@@ -100,27 +100,39 @@ static void continued(struct deputy *d)
 	deputy_send_winsize(d);
 }
 
+/* What the kernel tells mvrun itself, and is no message to the job. */
+static bool is_our_own(const struct signalfd_siginfo *info)
+{
+	int sig = (int)info->ssi_signo;
+
+	if (info->ssi_code == SI_USER)
+		return info->ssi_pid == (uint32_t)getpid();
+	return sig == SIGCHLD || sig == SIGTTOU || sig == SIGTTIN;
+}
+
+static enum signal_target target_of(const struct deputy *d,
+				    const struct signalfd_siginfo *info)
+{
+	/* From the kernel: a terminal's, which goes to its foreground. */
+	if (info->ssi_code != SI_KERNEL)
+		return SIGNAL_PROCESS;
+	return d->tty_open ? SIGNAL_FOREGROUND : SIGNAL_GROUP;
+}
+
 static void take_signal(struct deputy *d, const struct signalfd_siginfo *info)
 {
 	int sig = (int)info->ssi_signo;
-	bool from_kernel = info->ssi_code == SI_KERNEL;
 
-	if (info->ssi_code == SI_USER && info->ssi_pid == (uint32_t)getpid())
+	if (is_our_own(info))
 		return;
-	if (sig == SIGCHLD || sig == SIGTTOU || sig == SIGTTIN)
-		return;
-	if (sig == SIGWINCH) {
-		deputy_send_winsize(d);
-	} else if (sig == SIGCONT) {
+	if (sig == SIGCONT)
 		continued(d);
-	} else if (d->state == DEPUTY_WAITS) {
+	else if (sig == SIGWINCH && d->tty_open && info->ssi_code == SI_KERNEL)
+		deputy_send_winsize(d); /* the guest's terminal tells the job */
+	else if (d->state == DEPUTY_WAITS)
 		default_action(sig); /* there is no job yet */
-	} else if (from_kernel && d->tty_open) {
-		deputy_send_signal(d, sig, SIGNAL_FOREGROUND);
-	} else {
-		deputy_send_signal(d, sig,
-				   from_kernel ? SIGNAL_GROUP : SIGNAL_PROCESS);
-	}
+	else
+		deputy_send_signal(d, sig, target_of(d, info));
 }
 
 void deputy_signals_read(struct deputy *d)

@@ -25,7 +25,7 @@ same_as=()
 
 # The first process has the pid of mvrun, and is a child of process 1.
 # shellcheck disable=SC2016
-on_node mvrun sh -c 'echo $$ $PPID' >"$tmp/pid" &
+node_exec mvrun sh -c 'echo $$ $PPID' >"$tmp/pid" &
 wait $!
 equal "$! 1" "$(cat "$tmp/pid")"
 

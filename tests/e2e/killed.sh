@@ -15,7 +15,7 @@ echo "the microVM was gone after $took ms"
 
 # While it boots.
 for delay in 0 0.2 0.5 1; do
-	on_node mvrun sleep 600 >"$tmp/job.out" 2>&1 &
+	node_exec mvrun sleep 600 >"$tmp/job.out" 2>&1 &
 	job_pid=$!
 	sleep $delay
 	kill -KILL "$job_pid"

@@ -3,9 +3,7 @@
 
 #include "vmm-agent/files-internal.h"
 
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -13,6 +11,10 @@ struct layer {
 	struct operation below;
 	atomic_uint value;
 };
+
+/* They last as long as the service. */
+static struct layer layers[8];
+static unsigned used;
 
 static void run_error(struct files *f, struct request *rq, void *ctx)
 {
@@ -97,9 +99,9 @@ int layers_add(struct files *files, const char *spec, struct err *err)
 			break;
 	if (i == sizeof(kinds) / sizeof(kinds[0]))
 		return err_set(err, 0, "fault %s: no such kind", spec);
-	layer = malloc(sizeof(*layer));
-	if (!layer)
-		return err_set(err, ENOMEM, "fault %s", spec);
+	if (used == sizeof(layers) / sizeof(layers[0]))
+		return err_set(err, 0, "fault %s: too many", spec);
+	layer = &layers[used++];
 	op = files_operation(files, (unsigned)number);
 	layer->below = *op;
 	atomic_init(&layer->value, value);

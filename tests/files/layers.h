@@ -16,7 +16,7 @@
 
 struct files;
 
-/* Layers stay until the process ends. Returns 0 or -1. */
+/* Before the first request; at most eight in a process. Returns 0 or -1. */
 int layers_add(struct files *files, const char *spec, struct err *err);
 
 #endif
