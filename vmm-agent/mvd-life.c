@@ -356,6 +356,8 @@ static void job_boot(struct job *job)
 	struct err err = { 0 };
 
 	job->facts.accel = probe_accel(mvd->probe);
+	if (!job->facts.cpus)
+		job->facts.cpus = node_default_cpus(job->facts.accel, node_cpus());
 	choose_transport(job);
 	job->facts.boots++;
 	if (warning)
@@ -507,7 +509,7 @@ int job_run(struct jobs *jobs, struct client *client,
 	facts.memory = request->memory;
 	facts.cpus = request->cpus;
 	node_memory(&memory);
-	if (node_admit(memory.total, node_cpus(), &facts.memory, &facts.cpus,
+	if (node_admit(memory.total, node_cpus(), &facts.memory, facts.cpus,
 		       err) < 0)
 		return -1;
 	fill_facts(&facts, mvd, client, request);

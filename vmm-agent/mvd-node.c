@@ -49,25 +49,28 @@ unsigned node_cpus(void)
 	return n > 0 ? (unsigned)n : 1;
 }
 
+unsigned node_default_cpus(enum accel accel, unsigned online)
+{
+	return accel == ACCEL_KVM ? MIN(DEFAULT_CPUS, online) : 1;
+}
+
 int node_admit(unsigned total, unsigned online, unsigned *memory,
-	       unsigned *cpus, struct err *err)
+	       unsigned cpus, struct err *err)
 {
 	unsigned reserve = MAX(MIN_RESERVE, total / 16);
 	unsigned most = total > reserve ? total - reserve : 0;
 
 	if (*memory == 0)
 		*memory = MIN(DEFAULT_MEMORY, MAX(total / 2, MIN_MEMORY));
-	if (*cpus == 0)
-		*cpus = MIN(DEFAULT_CPUS, online);
 	if (*memory < MIN_MEMORY)
 		return err_set(err, 0, "%u MiB of memory are too little for a "
 			       "microVM (at least %u)", *memory, MIN_MEMORY);
 	if (*memory > most)
 		return err_set(err, 0, "the job asks for %u MiB of memory, this "
 			       "node can give %u at most", *memory, most);
-	if (*cpus > online)
+	if (cpus > online)
 		return err_set(err, 0, "the job asks for %u processors, this "
-			       "node has %u", *cpus, online);
+			       "node has %u", cpus, online);
 	return 0;
 }
 

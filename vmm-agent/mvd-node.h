@@ -7,6 +7,8 @@
 
 #include "vmm-agent/mvd.h"
 
+#include "vmm-agent/mvd-domain.h"
+
 #include <json-c/json.h>
 
 /* MiB; 0 when /proc/meminfo cannot be read. */
@@ -20,12 +22,20 @@ unsigned node_meminfo(const char *text, const char *name);
 unsigned node_cpus(void);
 
 /*
- * Check the memory (MiB) and processors a job asks for, and fill in the defaults
- * where it asks for 0: 1024 MiB but at most half of the node's memory, and as
- * many processors as the node has but at most 4.
+ * Check the memory (MiB) and processors a job asks for. Where it asks for no
+ * amount of memory it gets 1024 MiB, but at most half of the node's; processors
+ * stay 0 until it is known how the guest runs.
  */
 int node_admit(unsigned total, unsigned online, unsigned *memory,
-	       unsigned *cpus, struct err *err);
+	       unsigned cpus, struct err *err);
+
+/*
+ * Processors for a job that did not say: as many as the node has but at most 4;
+ * one where they are emulated. There each wake-up from one to the other is a
+ * wake-up of a thread of the host: a file operation takes four times as long
+ * with two.
+ */
+unsigned node_default_cpus(enum accel accel, unsigned online);
 
 /*
  * /dev/kvm exists, and `dac` ("+UID:+GID", libvirt's label for QEMU, or NULL)

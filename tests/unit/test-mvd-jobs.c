@@ -285,28 +285,27 @@ static void a_zombie_is_gone(void **state)
 
 static void admits(void **state)
 {
-	unsigned memory = 0, cpus = 0;
+	unsigned memory = 0;
 	struct err err = { 0 };
 
 	(void)state;
-	assert_int_equal(node_admit(8192, 8, &memory, &cpus, &err), 0);
+	assert_int_equal(node_admit(8192, 8, &memory, 0, &err), 0);
 	assert_int_equal(memory, 1024);
-	assert_int_equal(cpus, 4);
-	memory = cpus = 0;
-	assert_int_equal(node_admit(1000, 1, &memory, &cpus, &err), 0);
+	memory = 0;
+	assert_int_equal(node_admit(1000, 1, &memory, 0, &err), 0);
 	assert_int_equal(memory, 500);
-	assert_int_equal(cpus, 1);
+	assert_int_equal(node_default_cpus(ACCEL_KVM, 8), 4);
+	assert_int_equal(node_default_cpus(ACCEL_KVM, 2), 2);
+	assert_int_equal(node_default_cpus(ACCEL_TCG, 8), 1);
 	memory = 8000;
-	assert_int_equal(node_admit(8192, 8, &memory, &cpus, &err), -1);
+	assert_int_equal(node_admit(8192, 8, &memory, 1, &err), -1);
 	assert_non_null(strstr(err.text, "7680 at most"));
 	memory = 95;
-	assert_int_equal(node_admit(8192, 8, &memory, &cpus, &err), -1);
+	assert_int_equal(node_admit(8192, 8, &memory, 1, &err), -1);
 	memory = 512;
-	cpus = 9;
-	assert_int_equal(node_admit(8192, 8, &memory, &cpus, &err), -1);
+	assert_int_equal(node_admit(8192, 8, &memory, 9, &err), -1);
 	memory = 4294967295u;
-	cpus = 1;
-	assert_int_equal(node_admit(8192, 8, &memory, &cpus, &err), -1);
+	assert_int_equal(node_admit(8192, 8, &memory, 1, &err), -1);
 }
 
 static void reads_meminfo(void **state)
