@@ -7,10 +7,12 @@ e2e_tests = \
 	tests/e2e/agent.sh \
 	tests/e2e/everyday.sh \
 	tests/e2e/files.sh \
+	tests/e2e/home.sh \
 	tests/e2e/identity.sh \
 	tests/e2e/killed.sh \
 	tests/e2e/libvirtd.sh \
 	tests/e2e/limits.sh \
+	tests/e2e/locks.sh \
 	tests/e2e/mvctl.sh \
 	tests/e2e/nokernel.sh \
 	tests/e2e/probe.sh \

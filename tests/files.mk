@@ -6,7 +6,8 @@ check_PROGRAMS += \
 	tests/fuzz/fuzz-files-check \
 	tests/unit/test-files-check \
 	tests/unit/test-files-hostile \
-	tests/unit/test-files-service
+	tests/unit/test-files-service \
+	tests/unit/test-fuse-channel
 
 # Both ends in one program: the kit's relay, the link, the deputy's service.
 tests_files_mvmount_SOURCES = \
@@ -38,6 +39,10 @@ tests_unit_test_files_service_SOURCES = tests/unit/test-files-service.c
 tests_unit_test_files_service_CPPFLAGS = $(AM_CPPFLAGS) $(FUSE3_CFLAGS)
 tests_unit_test_files_service_LDADD = vmm-agent/libfiles.a net/libnet.a $(CMOCKA_LIBS) $(FUSE3_LIBS)
 
+tests_unit_test_fuse_channel_SOURCES = tests/unit/test-fuse-channel.c
+tests_unit_test_fuse_channel_LDADD = vmm-agent/libfiles.a guest-kit/libcontrol.a net/libnet.a \
+	$(CMOCKA_LIBS) $(FUSE3_LIBS)
+
 files_tests = \
 	tests/files/faults.sh \
 	tests/files/home.sh \
@@ -53,4 +58,5 @@ TESTS += \
 	tests/unit/test-files-check \
 	tests/unit/test-files-hostile \
 	tests/unit/test-files-service \
+	tests/unit/test-fuse-channel \
 	$(files_tests)

@@ -468,11 +468,20 @@ static int connect_or_start(struct agent *agent, unsigned flags,
 	return -1;
 }
 
+static int connect_and_greet(struct agent *agent, unsigned flags,
+			     const char *program, struct err *err)
+{
+	if (connect_or_start(agent, flags, err) < 0)
+		return -1;
+	return exchange_hellos(agent, program, err);
+}
+
 int agent_connect(struct agent **out, unsigned flags, const char *program,
 		  struct err *err)
 {
 	struct err scratch = { 0 };
 	struct agent *agent = calloc(1, sizeof(*agent));
+	int rc;
 
 	if (!err)
 		err = &scratch;
@@ -484,8 +493,15 @@ int agent_connect(struct agent **out, unsigned flags, const char *program,
 		agent_free(agent);
 		return err_set(err, ENOMEM, "cannot connect to the agent");
 	}
-	if (connect_or_start(agent, flags, err) < 0 ||
-	    exchange_hellos(agent, program, err) < 0) {
+	rc = connect_and_greet(agent, flags, program, err);
+	if (rc < 0 && err->num == ECONNRESET && (flags & AGENT_START)) {
+		/* A private agent that was just about to end for want of work. */
+		cleanup_fd_(&agent->fd);
+		agent->fd = -1;
+		agent->used = agent->scanned = 0;
+		rc = connect_and_greet(agent, flags, program, err);
+	}
+	if (rc < 0) {
 		agent_free(agent);
 		return -1;
 	}

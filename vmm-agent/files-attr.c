@@ -21,12 +21,14 @@ static void reply_attr(fuse_req_t req, int r, const struct statx *stx)
 	struct files *f = fuse_req_userdata(req);
 	struct stat st;
 
+	if (work_later(req, r))
+		return;
 	if (r < 0) {
 		fuse_reply_err(req, -r);
 		return;
 	}
 	stat_fill(f, stx, &st);
-	fuse_reply_attr(req, &st, f->attr_timeout);
+	fuse_reply_attr(req, &st, stat_trust(f->attr_timeout, stx));
 }
 
 static int stat_nodeid(struct files *f, uint64_t nodeid, struct statx *stx)
@@ -50,7 +52,8 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino,
 	int r;
 
 	if (handle) {
-		r = stat_at(handle->fd, "", AT_EMPTY_PATH, &stx);
+		r = stat_below(f, handle->inode, handle->fd, "",
+			       AT_EMPTY_PATH, &stx);
 		handle_put(f, handle);
 	} else {
 		r = fi ? -EBADF : stat_nodeid(f, ino, &stx);

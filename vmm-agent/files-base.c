@@ -326,8 +326,13 @@ static int open_in_legs(struct files *f, struct base *base, unsigned *legs)
 static int base_attach(struct files *f, struct base *base)
 {
 	unsigned legs = MAX_LEGS;
-	int r = open_in_legs(f, base, &legs);
+	int r;
 
+	if (work_must_not_wait())
+		return -FILES_LATER;
+	r = open_in_legs(f, base, &legs);
+	if (r == 0)
+		stat_learn_device(f, base->inode->id.dev, base->fd);
 	return r == -ELOOP ? -ESTALE : r;
 }
 
@@ -448,10 +453,12 @@ void place_put(struct files *f, struct place *place)
 	inode_put(f, place->inode);
 }
 
-static int stat_checked(struct place *place, struct statx *stx)
+static int stat_checked(struct files *f, struct place *place,
+			struct statx *stx)
 {
 	struct identity id;
-	int r = stat_at(place->base.fd, place->path, place->flags, stx);
+	int r = stat_below(f, place->base.inode, place->base.fd, place->path,
+			   place->flags, stx);
 
 	if (r == -ENOENT || r == -ENOTDIR)
 		return -ESTALE;
@@ -463,12 +470,12 @@ static int stat_checked(struct place *place, struct statx *stx)
 
 int place_stat(struct files *f, struct place *place, struct statx *stx)
 {
-	int r = stat_checked(place, stx);
+	int r = stat_checked(f, place, stx);
 
 	if (r != -ESTALE)
 		return r;
 	r = place_own(f, place);
-	return r < 0 ? r : stat_checked(place, stx);
+	return r < 0 ? r : stat_checked(f, place, stx);
 }
 
 /* --- names that are about to go ------------------------------------------------------- */

@@ -33,17 +33,27 @@ void cred_thread_start(struct files *f)
 		prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP);
 }
 
-void cred_enter(struct files *f, const struct fuse_in_header *header,
-		mode_t umask_value)
+static void take_owner(const struct fuse_in_header *header)
 {
-	umask_value &= 0777;
-	if (own_umask && umask_value != current_umask)
-		umask(current_umask = umask_value);
-	if (!f->is_root || (header->uid == 0 && header->gid == 0))
+	if (header->uid == 0 && header->gid == 0)
 		return;
 	syscall(SYS_setfsgid, header->gid);
 	syscall(SYS_setfsuid, header->uid);
 	switched = true;
+}
+
+mode_t cred_enter(struct files *f, const struct fuse_in_header *header,
+		  mode_t umask_value, mode_t mode)
+{
+	umask_value &= 0777;
+	if (f->is_root)
+		take_owner(header);
+	/* Without a umask of its own the thread knows no default ACL. */
+	if (!own_umask)
+		return mode & ~umask_value;
+	if (umask_value != current_umask)
+		umask(current_umask = umask_value);
+	return mode;
 }
 
 void cred_leave(struct files *f)

@@ -55,6 +55,7 @@
 #include "vmm-agent/files.h"
 
 #define FUSE_USE_VERSION 314
+#include <errno.h>
 #include <fuse_lowlevel.h>
 #include <limits.h>
 #include <pthread.h>
@@ -94,8 +95,24 @@ int work_add(struct files *f, struct request *rq, struct err *err);
 /* Waits for the workers to end; frees what was queued. */
 void work_stop(struct files *f);
 
-/* The request this worker is in, NULL outside of workers. */
+/* The request this thread is in, or NULL. */
 struct request *work_current(void);
+
+/*
+ * Handing a request to a worker and the answer back takes two switches between
+ * threads, many times the cost of a lookup or a small read itself. So those are
+ * tried at once, by the thread that brings the request, in calls that home's
+ * kernel answers from its caches or not at all. Where it must wait, the
+ * operation fails with FILES_LATER and a worker does it again.
+ *
+ * True when the request has been answered.
+ */
+bool work_at_once(struct files *f, struct request *rq);
+/* This thread is in work_at_once(). */
+bool work_must_not_wait(void);
+/* For an operation: if `r` is -FILES_LATER, let `req` go. False: answer it. */
+bool work_later(fuse_req_t req, ssize_t r);
+#define FILES_LATER EINPROGRESS /* no file operation's own errno */
 
 /*
  * This worker's buffer for an answer's payload of up to `size` bytes. The
@@ -292,12 +309,12 @@ void dir_stream_free(struct dir_stream *stream);
 /* --- credentials -------------------------------------------------------------- */
 
 /*
- * Around a creation: umask, and for a root deputy the owner, of the request.
- * Nothing to do for anybody else: everything is done as the user.
+ * Around a creation: umask and, for a root deputy, owner of the request. Returns
+ * the mode to create with. Others do everything as the user that they are.
  */
 void cred_thread_start(struct files *f);
-void cred_enter(struct files *f, const struct fuse_in_header *header,
-		mode_t umask_value);
+mode_t cred_enter(struct files *f, const struct fuse_in_header *header,
+		  mode_t umask_value, mode_t mode);
 void cred_leave(struct files *f);
 /* A root deputy writes for someone who may not keep set-id bits. */
 void cred_strip_suid(struct files *f, int fd);
@@ -315,6 +332,13 @@ struct devices {
 };
 
 int stat_at(int fd, const char *path, int flags, struct statx *stx);
+/* The same for what is at or below an inode; minds work_must_not_wait(). */
+int stat_below(struct files *f, const struct inode *at, int fd,
+	       const char *path, int flags, struct statx *stx);
+/* On a file system without network or daemon, as far as is known yet. */
+bool stat_is_local(struct files *f, const struct inode *inode);
+/* Learn what kind of file system a device has; may wait. */
+void stat_learn_device(struct files *f, uint64_t dev, int fd);
 uint64_t stat_dev(const struct statx *stx);
 /*
  * NFS: a file that is removed while a descriptor refers to it, even O_PATH, is
@@ -324,6 +348,13 @@ bool stat_renames_open_files(struct files *f, const struct statx *stx, int fd);
 /* The inode number that the guest sees. */
 uint64_t stat_ino(struct files *f, uint64_t dev, uint64_t ino);
 void stat_fill(struct files *f, const struct statx *stx, struct stat *st);
+/*
+ * For how long the guest may believe a file's attributes and name, in s:
+ * `configured`, or, where that is negative, an eighth of the time since the file
+ * last changed, at least 1 and at most 10. What has not changed for long will
+ * not change now; NFS clients reason alike (nfs(5), acregmin and acregmax).
+ */
+double stat_trust(double configured, const struct statx *stx);
 
 /* --- locks ---------------------------------------------------------------------- */
 
@@ -390,6 +421,9 @@ int io_home_flags(int guest_flags);
 void files_answer(struct files *f, const struct fuse_in_header *header,
 		  int error, const void *payload, size_t len);
 
+/* Tell the guest something that it did not ask for: a whole message. */
+void files_notify(struct files *f, const void *message, size_t len);
+
 /* --- the dispatch table and layers ------------------------------------------------------ */
 
 /*
@@ -400,9 +434,16 @@ void files_answer(struct files *f, const struct fuse_in_header *header,
 struct operation {
 	void (*run)(struct files *f, struct request *rq, void *ctx);
 	void *ctx;
+	bool at_once; /* try work_at_once() first */
 };
 
 struct operation *files_operation(struct files *f, unsigned opcode);
+
+/*
+ * False: every request goes to a worker, because reply() may have to wait, and
+ * must not in the thread that calls files_request(). For that thread to set.
+ */
+void files_allow_at_once(struct files *f, bool allow);
 
 /*
  * Bytes of requests that no worker has taken yet; when they are more than
@@ -420,7 +461,7 @@ struct files {
 	double attr_timeout, entry_timeout;
 	char **hidden;
 	atomic_bool ready; /* INIT was answered */
-	bool init_seen;
+	bool init_seen, at_once; /* the caller's thread only */
 	atomic_bool silent; /* ending: no reply leaves any more */
 	atomic_uint_fast64_t requests;
 	uint64_t root_dev;

@@ -29,6 +29,9 @@
  */
 #define TICK_NS 100000000
 
+/* The largest read that is tried without a worker: copying it takes time too. */
+#define MAX_AT_ONCE (128 * 1024)
+
 /* One copy_file_range() at home; the answer has 32 bits. */
 #define MAX_COPY ((size_t)64 * 1024 * 1024)
 
@@ -256,11 +259,12 @@ static void op_release(fuse_req_t req, fuse_ino_t ino,
 }
 
 /* Network file systems at home report late errors of writing at close(). */
-static int close_copy(const struct handle *handle)
+static int close_copy(struct files *f, const struct handle *handle)
 {
 	int fd;
 
-	if ((handle->flags & O_ACCMODE) == O_RDONLY)
+	if ((handle->flags & O_ACCMODE) == O_RDONLY ||
+	    stat_is_local(f, handle->inode))
 		return 0;
 	fd = fcntl(handle->fd, F_DUPFD_CLOEXEC, 0);
 	if (fd < 0)
@@ -275,7 +279,7 @@ static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	int r = -EBADF;
 
 	if (handle) {
-		r = close_copy(handle);
+		r = close_copy(f, handle);
 		locks_flush(f, handle->inode, fi->lock_owner);
 		handle_put(f, handle);
 	}
@@ -306,6 +310,32 @@ static ssize_t read_all(int fd, uint8_t *buf, size_t size, off_t offset)
 	return (ssize_t)done;
 }
 
+/* Only what is in home's page cache. */
+static ssize_t read_cached(int fd, uint8_t *buf, size_t size, off_t offset)
+{
+	size_t done = 0;
+	ssize_t n;
+
+	if (size > MAX_AT_ONCE)
+		return -FILES_LATER;
+	do {
+		struct iovec iov = { buf + done, size - done };
+
+		n = preadv2(fd, &iov, 1, offset + (off_t)done, RWF_NOWAIT);
+		if (n < 0)
+			return -FILES_LATER;
+		done += (size_t)n;
+	} while (n > 0 && done < size);
+	return (ssize_t)done;
+}
+
+static ssize_t read_some(int fd, uint8_t *buf, size_t size, off_t offset)
+{
+	if (work_must_not_wait())
+		return read_cached(fd, buf, size, offset);
+	return read_all(fd, buf, size, offset);
+}
+
 static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 		    struct fuse_file_info *fi)
 {
@@ -315,9 +345,11 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 	ssize_t n = -EBADF;
 
 	if (handle) {
-		n = buf ? read_all(handle->fd, buf, size, offset) : -ENOMEM;
+		n = buf ? read_some(handle->fd, buf, size, offset) : -ENOMEM;
 		handle_put(f, handle);
 	}
+	if (work_later(req, n))
+		return;
 	if (n < 0)
 		fuse_reply_err(req, (int)-n);
 	else

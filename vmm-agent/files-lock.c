@@ -14,6 +14,12 @@
  * every 50 ms, and at once when this service releases a lock. INTERRUPT ends
  * the wait. A request is known here from its arrival, so an INTERRUPT that
  * overtakes it finds it all the same.
+ *
+ * Who has got a lock reads what the holder before him wrote, be he at home. So
+ * the guest is told, before it is told of the lock, to ask for the attributes
+ * again; when those have changed it drops the pages that it has of the file.
+ * (It could be told to drop the pages at once. But then its kernel waits for
+ * pages that are being read, in the call of the relay that should bring them.)
  */
 #include "vmm-agent/files-internal.h"
 
@@ -222,6 +228,20 @@ void locks_release(struct files *f, uint64_t nodeid, uint64_t fh)
 	handle_put(f, handle);
 }
 
+static void renew_attributes(struct files *f, const struct inode *inode)
+{
+	const struct {
+		struct fuse_out_header header;
+		struct fuse_notify_inval_inode_out inval;
+	} message = {
+		.header = { .len = sizeof(message),
+			    .error = FUSE_NOTIFY_INVAL_INODE },
+		.inval = { .ino = inode->nodeid, .off = -1 },
+	};
+
+	files_notify(f, &message, sizeof(message));
+}
+
 /* --- trying --------------------------------------------------------------------- */
 
 static int64_t range_end(const struct flock *range)
@@ -266,6 +286,7 @@ static int try_posix(struct files *f, struct lock_owner *o,
 	atomic_store(&handle->posix_locks, true);
 	atomic_store(&handle->inode->locked_once, true);
 	note_range(f, o, handle, range);
+	renew_attributes(f, handle->inode);
 	return 0;
 }
 
@@ -273,10 +294,12 @@ static int try_flock(struct files *f, struct handle *handle, int op)
 {
 	if (flock(handle->fd, op | LOCK_NB) < 0)
 		return -errno;
-	if (op & LOCK_UN)
+	if (op & LOCK_UN) {
 		locks_kick(f);
-	else
-		atomic_store(&handle->flock_locks, true);
+		return 0;
+	}
+	atomic_store(&handle->flock_locks, true);
+	renew_attributes(f, handle->inode);
 	return 0;
 }
 

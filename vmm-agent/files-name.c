@@ -44,8 +44,8 @@ int name_enter_stat(struct files *f, struct inode *dir, uint32_t changes,
 	memset(e, 0, sizeof(*e));
 	e->ino = nodeid;
 	e->generation = 1; /* node ids are never used again */
-	e->attr_timeout = f->attr_timeout;
-	e->entry_timeout = f->entry_timeout;
+	e->attr_timeout = stat_trust(f->attr_timeout, stx);
+	e->entry_timeout = stat_trust(f->entry_timeout, stx);
 	stat_fill(f, stx, &e->attr);
 	return 0;
 }
@@ -71,7 +71,8 @@ int name_enter(struct files *f, const struct base *dir, const char *name,
 	for (tries = 0; r == -EAGAIN; tries++) {
 		if (tries)
 			changes = changes_of(f, dir->inode);
-		r = stat_at(dir->fd, name, AT_SYMLINK_NOFOLLOW, &stx);
+		r = stat_below(f, dir->inode, dir->fd, name,
+			       AT_SYMLINK_NOFOLLOW, &stx);
 		if (r < 0)
 			return r;
 		/* In a directory that never rests, take what was seen. */
@@ -84,6 +85,8 @@ int name_enter(struct files *f, const struct base *dir, const char *name,
 
 static void reply_entry(fuse_req_t req, int r, const struct fuse_entry_param *e)
 {
+	if (work_later(req, r))
+		return;
 	if (r < 0)
 		fuse_reply_err(req, -r);
 	else
@@ -167,10 +170,12 @@ static int make_symlink(int dirfd, const struct creation *c)
 static int create(struct files *f, fuse_req_t req, const struct base *dir,
 		  const struct creation *c, struct fuse_entry_param *e)
 {
+	struct creation now = *c;
 	int r;
 
-	cred_enter(f, &work_current()->header, fuse_req_ctx(req)->umask);
-	r = c->make(dir->fd, c) < 0 ? -errno : 0;
+	now.mode = cred_enter(f, &work_current()->header,
+			      fuse_req_ctx(req)->umask, c->mode);
+	r = c->make(dir->fd, &now) < 0 ? -errno : 0;
 	cred_leave(f);
 	return r < 0 ? r : name_enter(f, dir, c->name, e);
 }
@@ -286,7 +291,8 @@ static int create_open(struct files *f, fuse_req_t req, const struct base *dir,
 	int flags = io_home_flags(fi->flags) | O_CREAT | O_EXCL;
 	int fd;
 
-	cred_enter(f, &work_current()->header, fuse_req_ctx(req)->umask);
+	mode = cred_enter(f, &work_current()->header, fuse_req_ctx(req)->umask,
+			  mode);
 	fd = fd_open(f, dir->fd, name, flags, mode);
 	cred_leave(f);
 	/*
@@ -326,10 +332,9 @@ static int open_unnamed(struct files *f, const struct base *dir,
 {
 	int flags = io_home_flags((int)in->flags) | O_TMPFILE |
 		    ((int)in->flags & O_EXCL);
-	int fd;
+	mode_t mode = cred_enter(f, header, in->umask, in->mode);
+	int fd = fd_open(f, dir->fd, ".", flags, mode);
 
-	cred_enter(f, header, in->umask);
-	fd = fd_open(f, dir->fd, ".", flags, in->mode);
 	cred_leave(f);
 	return fd;
 }

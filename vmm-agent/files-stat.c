@@ -1,11 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "vmm-agent/files-internal.h"
 
-#include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <linux/openat2.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#define TRUST_LEAST 1.0 /* s */
+#define TRUST_MOST 10.0
+#define TRUST_SHARE 8
 
 int stat_at(int fd, const char *path, int flags, struct statx *stx)
 {
@@ -62,6 +70,49 @@ bool stat_renames_open_files(struct files *f, const struct statx *stx, int fd)
 	return device_type(f, stat_dev(stx), fd) == f->renaming_type;
 }
 
+void stat_learn_device(struct files *f, uint64_t dev, int fd)
+{
+	device_type(f, dev, fd);
+}
+
+bool stat_is_local(struct files *f, const struct inode *inode)
+{
+	uint64_t dev = inode->id.dev;
+	unsigned number = dev == f->root_dev ? 0 : device_number(&f->devices, dev);
+
+	switch (atomic_load(&f->devices.type[number])) {
+	case EXT4_SUPER_MAGIC:
+	case XFS_SUPER_MAGIC:
+	case BTRFS_SUPER_MAGIC:
+	case TMPFS_MAGIC:
+		return dev == f->root_dev || number;
+	default:
+		return false;
+	}
+}
+
+int stat_below(struct files *f, const struct inode *at, int fd,
+	       const char *path, int flags, struct statx *stx)
+{
+	struct open_how how = { .flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
+				.resolve = RESOLVE_CACHED | RESOLVE_NO_XDEV };
+	int cached, r;
+
+	if (!work_must_not_wait())
+		return stat_at(fd, path, flags, stx);
+	if (!stat_is_local(f, at))
+		return -FILES_LATER;
+	if (!*path)
+		return stat_at(fd, path, flags, stx);
+	/* statx() has no flag for "only if cached", openat2() has. */
+	cached = (int)syscall(SYS_openat2, fd, path, &how, sizeof(how));
+	if (cached < 0)
+		return errno == ENOENT ? -ENOENT : -FILES_LATER;
+	r = stat_at(cached, "", AT_EMPTY_PATH, stx);
+	close(cached);
+	return r;
+}
+
 /* splitmix64's finalizer: a one-to-one mixing of 64 bits. */
 static uint64_t mix(uint64_t x)
 {
@@ -109,4 +160,18 @@ void stat_fill(struct files *f, const struct statx *stx, struct stat *st)
 	st->st_atim = to_timespec(&stx->stx_atime);
 	st->st_mtim = to_timespec(&stx->stx_mtime);
 	st->st_ctim = to_timespec(&stx->stx_ctime);
+}
+
+double stat_trust(double configured, const struct statx *stx)
+{
+	struct timespec now;
+	double age;
+
+	if (configured >= 0)
+		return configured;
+	clock_gettime(CLOCK_REALTIME_COARSE, &now);
+	age = (double)(now.tv_sec - stx->stx_ctime.tv_sec) / TRUST_SHARE;
+	if (age > TRUST_MOST)
+		return TRUST_MOST;
+	return age > TRUST_LEAST ? age : TRUST_LEAST;
 }

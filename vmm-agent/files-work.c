@@ -18,6 +18,7 @@
 #define BACKLOG_LIMIT (1024 * 1024)
 
 static __thread struct request *current;
+static __thread bool must_not_wait, later;
 /* Room for a header, then the payload of an answer. */
 static __thread uint8_t *buffer;
 static __thread size_t buffer_size;
@@ -47,6 +48,33 @@ void *work_payload(size_t size)
 void *work_payload_header(const void *payload)
 {
 	return buffer && payload == buffer + HEADROOM ? buffer : NULL;
+}
+
+bool work_must_not_wait(void)
+{
+	return must_not_wait;
+}
+
+bool work_later(fuse_req_t req, ssize_t r)
+{
+	if (r != -FILES_LATER)
+		return false;
+	fuse_reply_none(req);
+	later = true;
+	return true;
+}
+
+bool work_at_once(struct files *f, struct request *rq)
+{
+	struct operation *op = files_operation(f, rq->header.opcode);
+
+	current = rq;
+	must_not_wait = true;
+	later = false;
+	op->run(f, rq, op->ctx);
+	must_not_wait = false;
+	current = NULL;
+	return !later;
 }
 
 static bool over_limit(const struct work *w)
@@ -214,6 +242,9 @@ void work_stop(struct files *f)
 		w->first = rq->next;
 		free(rq);
 	}
+	free(buffer); /* that of the caller, from work_at_once() */
+	buffer = NULL;
+	buffer_size = 0;
 	pthread_cond_destroy(&w->wake);
 	pthread_cond_destroy(&w->gone);
 	pthread_mutex_destroy(&w->mutex);

@@ -20,7 +20,6 @@
 #include <unistd.h>
 
 #define DEFAULT_WORKERS 64
-#define DEFAULT_TIMEOUT 1.0 /* s */
 #define MAX_BACKGROUND 64   /* read-ahead and the like under way at once */
 
 struct operation *files_operation(struct files *f, unsigned opcode)
@@ -28,10 +27,20 @@ struct operation *files_operation(struct files *f, unsigned opcode)
 	return &f->operations[opcode < FILES_OPCODES ? opcode : 0];
 }
 
+void files_allow_at_once(struct files *f, bool allow)
+{
+	f->at_once = allow;
+}
+
 static void hand_over(struct files *f, const void *message, size_t len)
 {
 	if (!atomic_load(&f->silent))
 		f->reply(f->reply_ctx, message, len);
+}
+
+void files_notify(struct files *f, const void *message, size_t len)
+{
+	hand_over(f, message, len);
 }
 
 void files_answer(struct files *f, const struct fuse_in_header *header,
@@ -156,7 +165,9 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	if (f->is_root)
 		want |= FUSE_CAP_POSIX_ACL;
 	conn->want |= want & conn->capable;
-	conn->want &= ~(unsigned)(FUSE_CAP_WRITEBACK_CACHE |
+	/* Not only where it seems to pay: a program that reads a whole directory
+	 * before it looks at the first file (find, git, rsync) never seems so. */
+	conn->want &= ~(unsigned)(FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_WRITEBACK_CACHE |
 				  FUSE_CAP_HANDLE_KILLPRIV);
 	conn->max_write = FILES_MAX_IO;
 	conn->max_background = MAX_BACKGROUND;
@@ -239,6 +250,9 @@ static void init_operations(struct files *f)
 	f->operations[0].run = run_refused;
 	f->operations[FUSE_TMPFILE].run = run_tmpfile;
 	f->operations[FUSE_SETXATTR].run = run_setxattr;
+	f->operations[FUSE_LOOKUP].at_once = true;
+	f->operations[FUSE_GETATTR].at_once = true;
+	f->operations[FUSE_READ].at_once = true;
 }
 
 static struct request *copy_request(struct files *f, const void *message,
@@ -272,7 +286,7 @@ static int check_order(struct files *f, const struct request *rq,
 }
 
 /* What cannot wait its turn. Returns true when the request is done with. */
-static bool run_at_once(struct files *f, struct request *rq)
+static bool run_in_order(struct files *f, struct request *rq)
 {
 	const void *payload = rq->bytes + sizeof(rq->header);
 	const struct fuse_interrupt_in *interrupt = payload;
@@ -312,12 +326,17 @@ int files_request(struct files *f, const void *message, size_t len,
 		return -1;
 	}
 	atomic_fetch_add(&f->requests, 1);
-	if (!rq->error && run_at_once(f, rq)) {
+	if (!rq->error && run_in_order(f, rq)) {
 		free(rq);
 		return 0;
 	}
 	if (rq->error)
 		rq->header.opcode = 0; /* run_refused() */
+	if (f->at_once && files_operation(f, rq->header.opcode)->at_once &&
+	    work_at_once(f, rq)) {
+		free(rq);
+		return 0;
+	}
 	return work_add(f, rq, err);
 }
 
@@ -351,6 +370,7 @@ static int open_root(struct files *f, const char *path, struct err *err)
 	if (r < 0)
 		return err_set(err, -r, "cannot stat the directory %s", path);
 	f->root_dev = stat_dev(&stx);
+	stat_learn_device(f, f->root_dev, fd);
 	r = inode_table_init(f, &stx, fd);
 	if (r < 0)
 		return err_set(err, -r, "cannot make the table of inodes");
@@ -358,16 +378,12 @@ static int open_root(struct files *f, const char *path, struct err *err)
 	return 0;
 }
 
-static double timeout(double configured)
-{
-	return configured < 0 ? DEFAULT_TIMEOUT : configured;
-}
-
 static int set_up(struct files *f, const struct files_config *config,
 		  struct err *err)
 {
-	f->attr_timeout = timeout(config->attr_timeout);
-	f->entry_timeout = timeout(config->entry_timeout);
+	f->attr_timeout = config->attr_timeout;
+	f->entry_timeout = config->entry_timeout;
+	f->at_once = true;
 	f->is_root = geteuid() == 0;
 	f->renaming_type = NFS_SUPER_MAGIC;
 	pthread_mutex_init(&f->devices.mutex, NULL);

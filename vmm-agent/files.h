@@ -26,7 +26,9 @@ struct files;
 struct files_config {
 	const char *root;  /* directory served as the guest's root, "/" */
 	unsigned workers;  /* upper bound of worker threads; 0: a good default */
-	double attr_timeout, entry_timeout; /* s; negative: the defaults */
+	/* For how long the guest may believe what it was told, in s; negative:
+	 * by the file's age, see stat_trust(). */
+	double attr_timeout, entry_timeout;
 	/* Directories directly below root whose contents are not served,
 	 * because the guest has its own; NULL-terminated, NULL: none. */
 	const char *const *hidden;
@@ -34,18 +36,24 @@ struct files_config {
 
 /*
  * One reply (or notification), a complete FUSE message of at most
- * FILES_MAX_MESSAGE bytes. Called from worker threads, several at a time; must
- * copy what it keeps; may block to hold the workers back.
+ * FILES_MAX_MESSAGE bytes. Called from worker threads, several at a time, and
+ * from inside files_request() in the caller's thread; must copy what it keeps;
+ * may block to hold the workers back.
  */
 typedef void (*files_reply_fn)(void *ctx, const void *message, size_t len);
 
+/*
+ * Raises the process's soft limit on descriptors to the hard one: files that a
+ * job opens are open here. Callers that pass limits on take them before.
+ */
 struct files *files_new(const struct files_config *config,
 			files_reply_fn reply, void *ctx, struct err *err);
 
 /*
- * Take one request of exactly `len` bytes (copied). Does not block on file
- * operations. Returns -1 when the message cannot come from a sane FUSE client:
- * the caller ends the job. A request that is merely wrong gets its errno.
+ * Take one request of exactly `len` bytes (copied). Answers at once what home
+ * has in memory; does not wait for file operations. Returns -1 when the message
+ * cannot come from a sane FUSE client: the caller ends the job. A request that
+ * is merely wrong gets its errno.
  */
 int files_request(struct files *files, const void *message, size_t len,
 		  struct err *err);

@@ -54,6 +54,9 @@ struct fuse_channel {
 	size_t partial_len, partial_size;
 };
 
+/* This thread is the loop's and is in fuse_channel_receive(). */
+static __thread bool in_receive;
+
 static void queue_init(struct queue *q)
 {
 	q->first = NULL;
@@ -125,7 +128,8 @@ static void take_reply(void *ctx, const void *message, size_t len)
 	struct shared *s = &fc->shared;
 
 	pthread_mutex_lock(&s->mutex);
-	while (s->bytes > QUEUE_LIMIT && !s->closing)
+	/* The loop must not wait for itself. */
+	while (s->bytes > QUEUE_LIMIT && !s->closing && !in_receive)
 		pthread_cond_wait(&s->room, &s->mutex);
 	if (reply) {
 		s->bytes += len;
@@ -133,7 +137,10 @@ static void take_reply(void *ctx, const void *message, size_t len)
 	} else {
 		s->lost = true;
 	}
-	unlock_and_signal(fc);
+	if (in_receive)
+		pthread_mutex_unlock(&s->mutex); /* it sends when it is done */
+	else
+		unlock_and_signal(fc);
 }
 
 static void drained(void *ctx)
@@ -213,6 +220,22 @@ static ssize_t message_length(const uint8_t *bytes, size_t len, struct err *err)
 	return length;
 }
 
+/*
+ * What is answered at once is queued without waiting: only while there is room.
+ * Otherwise a guest could have more read than it takes.
+ */
+static int request(struct fuse_channel *fc, const uint8_t *message, size_t len,
+		   struct err *err)
+{
+	bool room;
+
+	pthread_mutex_lock(&fc->shared.mutex);
+	room = fc->shared.bytes <= QUEUE_LIMIT;
+	pthread_mutex_unlock(&fc->shared.mutex);
+	files_allow_at_once(fc->files, room);
+	return files_request(fc->files, message, len, err);
+}
+
 /* Memory grows with what is received, not with what is announced. */
 static int make_room(struct fuse_channel *fc, size_t more, struct err *err)
 {
@@ -255,7 +278,7 @@ static ssize_t assemble(struct fuse_channel *fc, const uint8_t *bytes,
 		return -1;
 	if (whole && fc->partial_len == (size_t)whole) {
 		fc->partial_len = 0;
-		if (files_request(fc->files, fc->partial, (size_t)whole, err) < 0)
+		if (request(fc, fc->partial, (size_t)whole, err) < 0)
 			return -1;
 	}
 	return (ssize_t)take;
@@ -274,8 +297,7 @@ static ssize_t receive_some(struct fuse_channel *fc, const uint8_t *bytes,
 		return -1;
 	if (whole == 0 || (size_t)whole > len)
 		return assemble(fc, bytes, len, err);
-	return files_request(fc->files, bytes, (size_t)whole, err) < 0 ? -1 :
-									 whole;
+	return request(fc, bytes, (size_t)whole, err) < 0 ? -1 : whole;
 }
 
 static bool lost_reply(struct fuse_channel *fc)
@@ -288,15 +310,11 @@ static bool lost_reply(struct fuse_channel *fc)
 	return lost;
 }
 
-int fuse_channel_receive(struct fuse_channel *fc, const void *data, size_t len,
-			 struct err *err)
+static int receive_all(struct fuse_channel *fc, const uint8_t *at, size_t len,
+		       struct err *err)
 {
-	const uint8_t *at = data;
 	ssize_t used;
 
-	if (lost_reply(fc))
-		return err_set(err, ENOMEM, "cannot answer a FUSE request");
-	fc->owed += len;
 	while (len) {
 		used = receive_some(fc, at, len, err);
 		if (used < 0)
@@ -304,8 +322,22 @@ int fuse_channel_receive(struct fuse_channel *fc, const void *data, size_t len,
 		at += used;
 		len -= (size_t)used;
 	}
-	grant_credit(fc);
 	return 0;
+}
+
+int fuse_channel_receive(struct fuse_channel *fc, const void *data, size_t len,
+			 struct err *err)
+{
+	int r;
+
+	if (lost_reply(fc))
+		return err_set(err, ENOMEM, "cannot answer a FUSE request");
+	fc->owed += len;
+	in_receive = true;
+	r = receive_all(fc, data, len, err);
+	in_receive = false;
+	fuse_channel_flush(fc);
+	return r;
 }
 
 int fuse_channel_fd(const struct fuse_channel *fc)

@@ -234,7 +234,11 @@ void print_checks(FILE *out, struct json_object *checks)
 
 void print_json(FILE *out, struct json_object *value)
 {
-	fprintf(out, "%s\n", json_object_to_json_string_ext(value,
+	bool empty = json_object_is_type(value, json_type_array) &&
+		     json_object_array_length(value) == 0;
+
+	/* json-c would put the two brackets on two lines. */
+	fprintf(out, "%s\n", empty ? "[]" : json_object_to_json_string_ext(value,
 		JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
 		JSON_C_TO_STRING_NOSLASHESCAPE));
 }

@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #define RETRY_MS 100
-#define GIVE_UP_S 30
+#define DIAL_LIMIT_S 60
 
 static void deliver(struct job *job, int fd)
 {
@@ -61,44 +61,42 @@ static bool try_attach(struct job *job)
 	return true;
 }
 
-static void give_up(struct job *job)
+/* A guest that has not dialled in all this time will not. mvrun cannot tell: its
+ * own limit begins with the transport. */
+static bool dials_no_more(struct job *job)
 {
-	g_autofree char *text = g_strdup_printf(
-		"cannot reach the microVM of job %ld: %s", (long)job->facts.pid,
-		job->facts.transport == JOB_VSOCK ?
-		"its kit does not dial" : "QEMU does not answer at its port");
+	gint64 now = g_get_monotonic_time();
 
-	job_attach_stop(job);
-	if (job->client)
-		client_error(job->client, "attach", text,
-			     "see mvctl info, and QEMU's log");
+	if (job->facts.transport != JOB_VSOCK || job->facts.started)
+		return false;
+	if (job->freeze.paused)
+		job->attach_since = now;
+	return now - job->attach_since > DIAL_LIMIT_S * G_USEC_PER_SEC;
 }
 
 static gboolean on_retry(void *p)
 {
 	struct job *job = p;
-	gint64 waited = g_get_monotonic_time() - job->attach_since;
 
 	if (try_attach(job))
 		return G_SOURCE_REMOVE;
-	if (waited < GIVE_UP_S * G_USEC_PER_SEC)
+	if (!dials_no_more(job))
 		return G_SOURCE_CONTINUE;
-	give_up(job);
+	job_boot_failed(job);
 	return G_SOURCE_REMOVE;
 }
 
 /*
  * QEMU refuses while the old connection is not yet closed and its queue is
- * full; it is asked again soon. A suspended guest cannot dial, and is waited for.
+ * full; it is asked again soon, for as long as the job wants it.
  */
 void job_attach(struct job *job)
 {
 	job->attach_wanted = true;
-	if (job->stage != JOB_UP || try_attach(job))
+	if (job->stage != JOB_UP || job->attach_timer || try_attach(job))
 		return;
 	job->attach_since = g_get_monotonic_time();
-	if (job->facts.transport == JOB_SERIAL && !job->attach_timer)
-		job->attach_timer = g_timeout_add(RETRY_MS, on_retry, job);
+	job->attach_timer = g_timeout_add(RETRY_MS, on_retry, job);
 }
 
 void job_attach_stop(struct job *job)

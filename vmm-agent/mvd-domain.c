@@ -103,7 +103,10 @@ static char *kernel_command_line(const struct job_facts *facts)
 	if (facts->accel == ACCEL_TCG)
 		g_string_append(line, " no_timer_check");
 	if (facts->accel == ACCEL_TCG && tsc_khz())
-		g_string_append_printf(line, " tsc_early_khz=%u", tsc_khz());
+		/* The watchdog compares with ticks, of which a busy host loses
+		 * some, and would leave the guest with a clock of 4 ms steps. */
+		g_string_append_printf(line, " tsc_early_khz=%u tsc=reliable",
+				       tsc_khz());
 	g_string_append_printf(line, " mv.id=%s", facts->uuid);
 	if (facts->transport == JOB_VSOCK)
 		g_string_append_printf(line, " mv.transport=vsock:%u",

@@ -104,7 +104,7 @@ struct job *jobs_find(const struct jobs *jobs, const char *uuid)
 
 bool job_may_touch(const struct job *job, uid_t uid)
 {
-	return uid == 0 || uid == job->facts.uid;
+	return !job->mvrun_gone && (uid == 0 || uid == job->facts.uid);
 }
 
 bool job_owned_by(const struct job *job, const struct client *client)
@@ -166,6 +166,18 @@ struct job *jobs_find_named(const struct jobs *jobs, const char *text,
 unsigned jobs_count(const struct jobs *jobs)
 {
 	return g_hash_table_size(jobs->by_uuid);
+}
+
+unsigned jobs_count_living(const struct jobs *jobs)
+{
+	GHashTableIter iter;
+	unsigned count = 0;
+	struct job *job;
+
+	g_hash_table_iter_init(&iter, jobs->by_uuid);
+	while (g_hash_table_iter_next(&iter, NULL, (void **)&job))
+		count += !job->mvrun_gone;
+	return count;
 }
 
 unsigned jobs_count_user(const struct jobs *jobs, uid_t uid)

@@ -80,12 +80,15 @@ struct job *jobs_find(const struct jobs *jobs, const char *uuid);
 struct job *jobs_find_named(const struct jobs *jobs, const char *text,
 			    uid_t uid, struct err *err);
 unsigned jobs_count(const struct jobs *jobs);
+/* Those whose mvrun has not ended. */
+unsigned jobs_count_living(const struct jobs *jobs);
 unsigned jobs_count_user(const struct jobs *jobs, uid_t uid);
 unsigned jobs_count_booting(const struct jobs *jobs);
 /* All jobs, ordered by start; holds no references. */
 GPtrArray *jobs_list(const struct jobs *jobs);
 
-/* A user may touch what he could kill. */
+/* A user may touch what he could kill. A job whose mvrun has ended is over,
+ * though its domain may take a moment to go: nobody sees it any more. */
 bool job_may_touch(const struct job *job, uid_t uid);
 /* True when the client is the very process whose job it is. */
 bool job_owned_by(const struct job *job, const struct client *client);

@@ -119,7 +119,7 @@ struct json_object *node_to_json(const struct mvd *mvd)
 	event_add_number(json, "cpus", node_cpus());
 	event_add_number(json, "memory", memory.total);
 	event_add_number(json, "free", memory.available);
-	event_add_number(json, "jobs", jobs_count(mvd->jobs));
+	event_add_number(json, "jobs", jobs_count_living(mvd->jobs));
 	event_add_string(json, "accel", accel == ACCEL_AUTO ? "unknown" :
 			 accel_name(accel));
 	event_add_string(json, "accel_reason", probe_reason(mvd->probe));

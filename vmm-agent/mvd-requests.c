@@ -84,8 +84,9 @@ static void do_jobs(struct mvd *mvd, struct client *client,
 	unsigned i;
 
 	(void)job;
+	/* What root may touch is what there is. */
 	for (i = 0; i < list->len; i++)
-		if (request->all || job_may_touch(list->pdata[i], uid))
+		if (job_may_touch(list->pdata[i], request->all ? 0 : uid))
 			json_object_array_add(array, job_to_json(list->pdata[i]));
 	json_object_object_add(event, "jobs", array);
 	client_send(client, event);

@@ -1,7 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# The files of a job are home's files: same names, owners, modes and contents,
-# seen at home at once, with locks that hold on both sides.
+# The files of a job are home's files: same names, owners, modes and contents.
 . "$(dirname "$0")/../lib.sh"
 node_up
 same_begin "$tmp/same"
@@ -76,65 +75,4 @@ print(os.statvfs(".").f_namemax, os.path.ismount("/proc"))
 END
 same python3 "$tmp/work.py"
 
-# What a job has written is at home when write() returns.
-job_start sh -c 'cd "$1"; echo ready; echo now >seen; sleep 60' sh "$tmp"
-wait_until 5 grep -q now "$tmp/seen"
-
-# What home writes, the job sees.
-kill "$job_pid"
-job_end 143
-job_start sh -c 'cat "$1/flag" >/dev/null; echo ready; until grep -q changed "$1/flag"; do sleep 0.1; done' \
-	sh "$tmp" < <(echo first >"$tmp/flag")
-echo changed >"$tmp/flag"
-job_end 0
-
-# Locks of either kind exclude across the border, in both directions.
-touch "$tmp/lock"
-job_start sh -c 'exec 9>"$1"; flock 9; echo ready; sleep 60' sh "$tmp/lock"
-must_fail flock --nonblock "$tmp/lock" true
-kill "$job_pid"
-job_end 143
-wait_until 10 flock --nonblock "$tmp/lock" true
-exec 8>"$tmp/lock"
-flock 8
-status 9 job flock --nonblock -E 9 "$tmp/lock" true
-exec 8>&-
-
-posix_lock='import fcntl, sys, time
-f = open(sys.argv[1], "r+")
-try:
-    fcntl.lockf(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
-except OSError:
-    sys.exit(9)
-print("ready", flush=True)
-time.sleep(float(sys.argv[2]))'
-job_start python3 -c "$posix_lock" "$tmp/lock" 60
-status 9 python3 -c "$posix_lock" "$tmp/lock" 0
-kill "$job_pid"
-job_end 143
-python3 -c "$posix_lock" "$tmp/lock" 60 >"$tmp/holder" &
-holder=$!
-wait_until 10 grep -q ready "$tmp/holder"
-status 9 job python3 -c "$posix_lock" "$tmp/lock" 0
-kill $holder
-wait $holder || true
-
-# A full disk at home is a full disk in the job.
-mkdir "$tmp/small"
-on_node mount -t tmpfs -o size=1m small "$tmp/small"
-cd "$tmp/small"
-status 1 job dd if=/dev/zero of=big bs=64k count=100
-says 'No space left on device'
-cd /
-on_node umount "$tmp/small"
-
-# A directory that the user may not enter.
-mkdir -m 700 "$tmp/closed" "$tmp/closed/inner"
-cd "$tmp/closed/inner"
-for command in ls "cat /etc/hostname" pwd; do
-	on_node "${as_user[@]}" sh -c "$command" >"$tmp/n" 2>&1 || true
-	on_node "${as_user[@]}" mvrun sh -c "$command" >"$tmp/j" 2>&1 || true
-	diff "$tmp/n" "$tmp/j"
-done
-cd /
 node_is_clean

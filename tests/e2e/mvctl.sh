@@ -68,7 +68,7 @@ status 1 on_node mvctl info 1
 says '^mvctl: .*1'
 status 1 on_node mvctl kill none
 says '^mvctl: .*none'
-status 1 on_node mvctl kill -NONSENSE 1
+status 2 on_node mvctl kill -NONSENSE 1
 says NONSENSE
 must_fail on_node mvctl nonsense 2>"$tmp/usage"
 grep -q nonsense "$tmp/usage"

@@ -32,10 +32,12 @@ printf '#!%s/no-interpreter\n' "$tmp" >"$tmp/script"
 chmod +x "$tmp/script"
 status 127 job "$tmp/script"
 says "^mvrun: .*$tmp/script"
-echo garbage >"$tmp/garbage"
-chmod +x "$tmp/garbage"
-status 126 job "$tmp/garbage"
-says "^mvrun: .*$tmp/garbage.*Exec format error"
+
+# A file of commands without an interpreter's name is a shell's, as for env(1).
+echo 'echo "from sh: $1"; exit 6' >"$tmp/plain"
+chmod +x "$tmp/plain"
+status 6 job "$tmp/plain" word
+says '^from sh: word$'
 
 # Its own options.
 status 125 job

@@ -14,7 +14,6 @@ for fd in 0 1 2; do test -t $fd; echo $fd $?; done
 stty size
 stty -a | grep -v speed
 tty >/dev/null && echo named
-ps -o stat= -p $$ | cut -c1-2
 ls --color=auto -d /tmp
 END
 pty -- sh "$tmp/ask" >"$tmp/native"

@@ -47,6 +47,24 @@ done
 [ $took -lt 2500000000 ] || fail "others waited $took ns"
 end_home
 
+# Somebody makes the file just when the job does: the job opens it.
+mount_home -f delay:CREATE:1000
+echo second >>"$mnt/both" &
+writer=$!
+sleep 0.4
+echo first >"$home/both"
+wait $writer
+equal "first second" "$(tr '\n' ' ' <"$home/both" | sed 's/ $//')"
+set -C
+echo exclusive >"$mnt/one" 2>"$tmp/exclusive" &
+writer=$!
+sleep 0.4
+echo first >"$home/one"
+set +C
+must_fail wait $writer
+equal first "$(cat "$home/one")"
+end_home
+
 # No answer at all: the program hangs until the mount is given up, the rest works.
 mount_home -f drop:READ:1
 cat "$mnt/file" >/dev/null 2>"$tmp/dropped" &

@@ -30,6 +30,7 @@
 #define TIMEOUT_MS 1300
 
 static int home, job; /* the two directories */
+static int waiters = 100;
 
 static void sleep_ms(long ms)
 {
@@ -231,20 +232,20 @@ static void job_waits_for_home(void **state)
 /* Many that wait hold up nobody: not each other, not other requests. */
 static void waiting_blocks_nobody(void **state)
 {
-	pid_t pids[100];
+	pid_t pids[100] = { 0 };
 	int fd, i;
 
 	(void)state;
 	put(home, "lock", "x");
 	fd = must_open(home, "lock", O_RDWR);
 	assert_int_equal(posix_lock(fd, F_SETLK, F_WRLCK), 0);
-	for (i = 0; i < 100; i++)
+	for (i = 0; i < waiters; i++)
 		pids[i] = start(job, wait_posix);
 	sleep_ms(200);
 	put(job, "meanwhile", "works");
 	expect_text(job, "meanwhile", "works");
 	close(fd);
-	for (i = 0; i < 100; i++)
+	for (i = 0; i < waiters; i++)
 		assert_int_equal(end_of(pids[i], 15000), 0);
 }
 
@@ -315,6 +316,46 @@ static void close_releases_at_once(void **state)
 		close(other);
 		assert_int_equal(other_tries(job, try_write_lock), 0);
 	}
+}
+
+#define COUNTS 100
+
+static void count_up(int fd)
+{
+	char text[16] = "";
+
+	assert_int_equal(posix_lock(fd, F_SETLKW, F_WRLCK), 0);
+	assert_true(pread(fd, text, sizeof(text) - 1, 0) >= 0);
+	snprintf(text, sizeof(text), "%08d", atoi(text) + 1);
+	assert_int_equal(pwrite(fd, text, 8, 0), 8);
+	assert_int_equal(posix_lock(fd, F_SETLK, F_UNLCK), 0);
+}
+
+/* Pauses for longer than a tick of home's clock, which dates changes. */
+static int count_many(int fd)
+{
+	int i;
+
+	for (i = 0; i < COUNTS; i++) {
+		count_up(fd);
+		sleep_ms(6);
+	}
+	return 0;
+}
+
+/* Under a lock, what is read is what the last holder wrote. */
+static void lock_holders_see_the_last_write(void **state)
+{
+	pid_t pids[4];
+	int i;
+
+	(void)state;
+	put(home, "lock", "00000000");
+	for (i = 0; i < 4; i++)
+		pids[i] = start(i % 2 ? home : job, count_many);
+	for (i = 0; i < 4; i++)
+		assert_int_equal(end_of(pids[i], 30000), 0);
+	expect_text(home, "lock", "00000400");
 }
 
 /* --- contents ------------------------------------------------------------------ */
@@ -604,7 +645,10 @@ static int open_dir(const char *path)
 	return fd;
 }
 
-/* usage: test-home DIRECTORY-AT-HOME THE-SAME-IN-THE-MOUNT */
+/*
+ * usage: test-home DIRECTORY-AT-HOME THE-SAME-IN-THE-MOUNT [WAITERS]
+ * WAITERS, at most 100, is how many processes wait for a lock at a time.
+ */
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -615,6 +659,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(killed_process_lets_go),
 		cmocka_unit_test(killed_holder_lets_go),
 		cmocka_unit_test(close_releases_at_once),
+		cmocka_unit_test(lock_holders_see_the_last_write),
 		cmocka_unit_test(writes_are_at_home_at_once),
 		cmocka_unit_test(home_changes_are_seen),
 		cmocka_unit_test(unchanged_times_do_not_deceive),
@@ -626,8 +671,10 @@ int main(int argc, char **argv)
 		cmocka_unit_test(many_threads),
 	};
 
-	if (argc != 3)
+	if (argc < 3)
 		return 2;
+	if (argc > 3)
+		waiters = atoi(argv[3]);
 	home = open_dir(argv[1]);
 	job = open_dir(argv[2]);
 	if (home < 0 || job < 0)

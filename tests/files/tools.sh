@@ -5,7 +5,8 @@
 requires git tar sqlite3 make cc rsync python3
 
 mount_home -u $user:$user
-cp -a "$MV_SRCDIR/net" "$home/source"
+cp -r "$MV_SRCDIR/net" "$home/source"
+chmod -R u+w "$home/source"
 chown -R $user:$user "$home/source"
 
 as_user env HOME="$mnt" bash -eux <<'END'

@@ -27,6 +27,7 @@ static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t came = PTHREAD_COND_INITIALIZER;
 static bool answered[4096];
 static int error;
+static unsigned notified;
 static _Alignas(8) uint8_t payload[65536];
 
 static void reply(void *ctx, const void *message, size_t len)
@@ -36,6 +37,7 @@ static void reply(void *ctx, const void *message, size_t len)
 	(void)ctx;
 	pthread_mutex_lock(&mutex);
 	assert_true(header->unique < sizeof(answered));
+	notified += header->unique == 0;
 	answered[header->unique] = true;
 	error = -header->error;
 	memcpy(payload, header + 1, len - sizeof(*header));
@@ -371,8 +373,10 @@ static void interrupting(void **state)
 	make("lock", "");
 	file = look_up(1, "lock");
 	fh = open_file(file, O_RDWR);
+	notified = 0;
 	assert_true(wait_answer(send_lock(FUSE_SETLK, file, fh, 1), 5000));
 	assert_int_equal(error, 0);
+	assert_int_equal(notified, 1); /* before: what was cached may be old */
 	assert_true(wait_answer(send_lock(FUSE_SETLK, file, fh, 2), 5000));
 	assert_int_equal(error, EAGAIN);
 	interrupt.unique = send_lock(FUSE_SETLKW, file, fh, 2);

@@ -103,6 +103,9 @@ static void prints_json(void **state)
 	assert_true(json_object_is_type(again, json_type_array));
 	json_object_put(again);
 	free(text);
+	text = printed(print_json, "[]");
+	assert_string_equal(text, "[]\n");
+	free(text);
 }
 
 int main(void)

@@ -13,6 +13,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -102,6 +103,20 @@ static void keeps_users_apart(void **state)
 	assert_null(jobs_find_named(mvd.jobs, "make", 1001, &err));
 	assert_non_null(strstr(err.text, "no job \"make\""));
 	assert_null(find(job->facts.uuid, 1001));
+}
+
+/* Its mvrun has ended, its domain is just being destroyed. */
+static void hides_what_is_over(void **state)
+{
+	struct job *job = add(1, "make", 1000);
+
+	(void)state;
+	assert_int_equal(jobs_count_living(mvd.jobs), 1);
+	job->mvrun_gone = true;
+	assert_null(find("make", 0));
+	assert_null(find("make", 1000));
+	assert_int_equal(jobs_count_living(mvd.jobs), 0);
+	assert_int_equal(jobs_count(mvd.jobs), 1);
 }
 
 static void counts_and_orders(void **state)
@@ -320,6 +335,21 @@ static void reads_meminfo(void **state)
 	assert_int_equal(node_meminfo("", "MemTotal"), 0);
 }
 
+/* Who is root, or whom libvirt does not name, has no trouble with /dev/kvm. */
+static void minds_who_opens_kvm(void **state)
+{
+	struct stat st;
+	bool there = stat("/dev/kvm", &st) == 0;
+
+	(void)state;
+	assert_false(node_kvm_closed(NULL));
+	assert_false(node_kvm_closed("+0:+0"));
+	assert_false(node_kvm_closed("nonsense"));
+	/* A user and a group that own nothing. */
+	assert_int_equal(node_kvm_closed("+4000000001:+4000000002"),
+			 there && (st.st_mode & 0006) != 0006);
+}
+
 /* The console and the kit */
 
 static void judges(const char *tail, enum gone_reason want, const char *says)
@@ -401,6 +431,7 @@ int main(void)
 		TEST(finds_jobs),
 		TEST(wants_one_meaning),
 		TEST(keeps_users_apart),
+		TEST(hides_what_is_over),
 		TEST(counts_and_orders),
 		TEST(tells_the_state),
 		cmocka_unit_test(freezes_what_stops),
@@ -414,6 +445,7 @@ int main(void)
 		cmocka_unit_test(a_zombie_is_gone),
 		cmocka_unit_test(admits),
 		cmocka_unit_test(reads_meminfo),
+		cmocka_unit_test(minds_who_opens_kvm),
 		cmocka_unit_test(judges_consoles),
 		cmocka_unit_test(quotes_the_last_line),
 		cmocka_unit_test(reads_tails),

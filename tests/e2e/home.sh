@@ -1,0 +1,25 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# What home refuses, the job is refused: a full disk, a closed directory.
+. "$(dirname "$0")/../lib.sh"
+node_up
+
+# A full disk at home is a full disk in the job.
+mkdir "$tmp/small"
+on_node mount -t tmpfs -o size=1m small "$tmp/small"
+cd "$tmp/small"
+status 1 job dd if=/dev/zero of=big bs=64k count=100
+says 'No space left on device'
+cd /
+on_node umount "$tmp/small"
+
+# A directory that the user may not enter.
+mkdir -m 700 "$tmp/closed" "$tmp/closed/inner"
+cd "$tmp/closed/inner"
+for command in ls "cat /etc/hostname" pwd; do
+	on_node "${as_user[@]}" sh -c "$command" >"$tmp/n" 2>&1 || true
+	on_node "${as_user[@]}" mvrun sh -c "$command" >"$tmp/j" 2>&1 || true
+	diff "$tmp/n" "$tmp/j"
+done
+cd /
+node_is_clean
