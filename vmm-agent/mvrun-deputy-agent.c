@@ -17,6 +17,7 @@
 
 #define AGENT_RETRY_MS 500
 #define ATTACH_RETRY_MS 1000
+#define AGENT_PATIENCE_MS 60000 /* to be restarted, while there is no microVM */
 #define DEFAULT_BOOT_LIMIT_S 60
 #define COMMAND_LENGTH 4096
 
@@ -120,6 +121,15 @@ static void hear_gone(struct deputy *d, struct json_object *m)
 		pump_run(d->pump, 1 /* POLLIN */, say_now_ms());
 	if (d->state >= DEPUTY_ENDS)
 		return deputy_finish(d, d->result);
+	if (d->may_ask_again && !d->up_once) {
+		struct err err = { 0 };
+
+		/* An agent that was restarted meanwhile never began with it. */
+		d->may_ask_again = false;
+		if (ask_run(d, &err))
+			deputy_fail(d, "%s", err.text);
+		return;
+	}
 	deputy_fail(d, "the job's microVM is gone (%s)%s%s", reason,
 		    *text ? ": " : "", text);
 }
@@ -170,11 +180,13 @@ static void lost_agent(struct deputy *d, const struct err *err)
 	d->agent = NULL;
 	d->attach_asked = false;
 	d->agent_again = say_now_ms() + AGENT_RETRY_MS;
-	if (d->state == DEPUTY_WAITS && !d->up_once && pump_fd(d->pump) < 0)
-		deputy_fail(d, "the agent went away before the job started: %s",
-			    err->text);
-	else
-		say_verbose("the agent went away (%s); the job runs on", err->text);
+	say_verbose("the agent went away (%s)", err->text);
+	d->agent_limit = say_now_ms() + AGENT_PATIENCE_MS;
+}
+
+static bool has_microvm(const struct deputy *d)
+{
+	return d->up_once || pump_fd(d->pump) >= 0;
 }
 
 void deputy_agent_read(struct deputy *d)
@@ -205,12 +217,19 @@ static void reconnect(struct deputy *d, int64_t now)
 	d->agent_again = now + AGENT_RETRY_MS;
 	if (agent_connect(&d->agent, 0, "mvrun", &err)) {
 		d->agent = NULL;
+		if (!has_microvm(d) && now >= d->agent_limit)
+			deputy_fail(d, "the agent went away before the job started, and does not come back: %s",
+				    err.text);
 		return;
 	}
 	say_verbose("the agent is back");
-	/* Names the job, so that its events come here. */
-	deputy_agent_tell(d, "started");
 	d->attach_again = 0;
+	/* Either names the job, so that its events come here. */
+	if (has_microvm(d))
+		return deputy_agent_tell(d, d->state == DEPUTY_RUNS ? "started" :
+								      "running");
+	d->may_ask_again = true;
+	deputy_agent_tell(d, "attach");
 }
 
 static void ask_attach(struct deputy *d, int64_t now)

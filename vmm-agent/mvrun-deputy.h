@@ -33,6 +33,8 @@ struct deputy {
 
 	struct agent *agent;
 	int64_t agent_again; /* when to try to reach the agent again */
+	int64_t agent_limit; /* when to give a job up that has no microVM yet */
+	bool may_ask_again;  /* the agent was restarted before it made one */
 	bool attach_asked;
 	int64_t attach_again;
 	unsigned memory, boot_limit_s;
