@@ -308,6 +308,7 @@ static void on_up(void *ctx, uint64_t epoch)
 	say_verbose("link up, epoch %llu", (unsigned long long)epoch);
 	d->up_once = true;
 	d->boot_deadline = 0;
+	d->given_up = false;
 	if (d->state == DEPUTY_RUNS)
 		deputy_send_clock(d);
 }

@@ -119,6 +119,28 @@ static enum signal_target target_of(const struct deputy *d,
 	return d->tty_open ? SIGNAL_FOREGROUND : SIGNAL_GROUP;
 }
 
+static bool ends_a_program(int sig)
+{
+	return sig == SIGINT || sig == SIGTERM || sig == SIGHUP || sig == SIGQUIT;
+}
+
+/*
+ * The job cannot be reached: a signal waits in the link until it can. The second
+ * time somebody who wants to be rid of the job means mvrun itself.
+ */
+static bool gives_up(struct deputy *d, int sig)
+{
+	if (link_state(d->link) == LINK_UP || !ends_a_program(sig))
+		return false;
+	if (d->given_up) {
+		deputy_finish(d, -sig);
+		return true;
+	}
+	d->given_up = true;
+	say("the job cannot be reached now; the signal waits for it (once more ends mvrun, and the job with it)");
+	return false;
+}
+
 static void take_signal(struct deputy *d, const struct signalfd_siginfo *info)
 {
 	int sig = (int)info->ssi_signo;
@@ -131,7 +153,7 @@ static void take_signal(struct deputy *d, const struct signalfd_siginfo *info)
 		deputy_send_winsize(d); /* the guest's terminal tells the job */
 	else if (d->state == DEPUTY_WAITS)
 		default_action(sig); /* there is no job yet */
-	else
+	else if (!gives_up(d, sig))
 		deputy_send_signal(d, sig, target_of(d, info));
 }
 

@@ -41,6 +41,7 @@ struct deputy {
 	int64_t boot_deadline; /* 0: the kit has answered once */
 	bool up_once;
 	int64_t clock_due;
+	bool given_up; /* told to end while the job could not be reached */
 
 	uint8_t *start_bytes; /* the start order until all of it is sent */
 	size_t start_len, start_sent;

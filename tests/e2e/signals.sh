@@ -49,4 +49,15 @@ job_end 143
 	kill -HUP "$job_pid"
 	job_end 5
 )
+
+# A job that cannot be reached does not hold its mvrun for ever: the first signal
+# waits for the job, the second ends mvrun.
+job_start sh -c 'echo ready; exec sleep 100'
+on_node mvctl suspend "$job_pid"
+sleep 17 # until the link notices
+kill -TERM "$job_pid"
+wait_until 10 grep -q 'cannot be reached' "$tmp/job.err"
+kill -0 "$job_pid"
+kill -TERM "$job_pid"
+job_end 143
 node_is_clean
