@@ -512,8 +512,14 @@ static void finish(struct init *init)
 		init->exit.stdin_offset =
 			(uint64_t)lseek(init->stdin_file, 0, SEEK_CUR);
 	/* Pages of shared mappings that nobody has written back yet. */
-	if (root >= 0)
-		syncfs(root);
+	if (root >= 0 && syncfs(root)) {
+		char text[200];
+
+		snprintf(text, sizeof(text),
+			 "not all that was written to mapped files is at home: %s",
+			 strerror(errno));
+		report(init, REPORT_NOTE, 0, 0, text);
+	}
 	init->exit.oom_kills = oom_kills();
 	r.exit = init->exit;
 	report_send(init, &r);

@@ -100,6 +100,15 @@ static void send_failed(struct kit *kit, uint32_t num, uint32_t exec,
 	send_message(kit, &w);
 }
 
+static void send_note(struct kit *kit, const char *text)
+{
+	struct control_writer w = { 0 };
+
+	control_begin(&w, CONTROL_NOTE);
+	control_put_string(&w, text);
+	send_message(kit, &w);
+}
+
 static void send_ready(struct kit *kit)
 {
 	struct control_writer w = { 0 };
@@ -475,6 +484,9 @@ static void on_report(struct kit *kit, const struct report *r)
 		break;
 	case REPORT_TTY_WANTED:
 		send_plain(kit, CONTROL_TTY_WANTED);
+		break;
+	case REPORT_NOTE:
+		send_note(kit, r->text);
 		break;
 	case REPORT_EXIT:
 		job_ended(kit, &r->exit);

@@ -53,6 +53,7 @@ enum report_kind {
 	REPORT_STOPPED, /* a: signal */
 	REPORT_CONTINUED,
 	REPORT_TTY_WANTED,
+	REPORT_NOTE, /* text, for the user */
 	REPORT_EXIT, /* exit */
 };
 

@@ -57,7 +57,7 @@ on_node() {
 }
 
 node_exec() {
-	exec nsenter --target "$node_pid" --mount --wdns="$PWD" -- "$@"
+	exec nsenter --target "$node_pid" --mount --root --wdns="$PWD" -- "$@"
 }
 
 node_up() {

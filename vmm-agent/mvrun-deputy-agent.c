@@ -149,6 +149,14 @@ static void hear_error(struct deputy *d, struct json_object *m)
 		deputy_fail(d, "%s", text);
 }
 
+static void hear_resumed(struct deputy *d, struct json_object *m)
+{
+	say("the job was resumed by %s", agent_string(m, "by"));
+	/* Its clock has stood still. */
+	if (d->state == DEPUTY_RUNS)
+		deputy_send_clock(d);
+}
+
 static void hear(struct deputy *d, struct json_object *m, int *fd)
 {
 	const char *event = agent_string(m, "event");
@@ -171,7 +179,7 @@ static void hear(struct deputy *d, struct json_object *m, int *fd)
 	else if (!strcmp(event, "suspended"))
 		say("the job was suspended by %s", agent_string(m, "by"));
 	else if (!strcmp(event, "resumed"))
-		say("the job was resumed by %s", agent_string(m, "by"));
+		hear_resumed(d, m);
 }
 
 static void lost_agent(struct deputy *d, const struct err *err)

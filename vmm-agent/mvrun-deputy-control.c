@@ -247,7 +247,7 @@ static int on_control(void *ctx, unsigned kind, const uint8_t *body, size_t len,
 		break;
 	case CONTROL_NOTE:
 		note = control_get_string(&b);
-		say("the kit: %s", note ? note : "?");
+		say("%s", note ? note : "?");
 		free(note);
 		break;
 	default:

@@ -2,34 +2,60 @@
 #include "vmm-agent/mvrun-deputy.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-/* Faults are our own; the rest is the job's. */
+/*
+ * Signals that a fault of our own makes as well. A fault cannot wait in a
+ * signalfd, so these are caught: one that somebody sent goes into a pipe, and from
+ * there to the job; a real one restores the terminal and kills.
+ */
 static const int faults[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS };
+static int fault_pipe[2] = { -1, -1 };
 
-static void restore_and_die(int sig)
+static void die_of(int sig)
 {
 	tty_restore();
 	signal(sig, SIG_DFL);
 	raise(sig);
 }
 
-int deputy_signals_open(struct err *err)
+static void caught(int sig, siginfo_t *info, void *context)
+{
+	unsigned char byte = (unsigned char)sig;
+
+	(void)context;
+	if (info->si_code > 0 || info->si_pid == getpid() ||
+	    write(fault_pipe[1], &byte, 1) != 1)
+		die_of(sig);
+}
+
+static int catch_faults(struct err *err)
+{
+	struct sigaction action = { .sa_sigaction = caught,
+				    .sa_flags = SA_SIGINFO | SA_RESTART };
+
+	if (pipe2(fault_pipe, O_CLOEXEC | O_NONBLOCK))
+		return err_set(err, errno, "cannot watch for signals");
+	for (size_t i = 0; i < sizeof(faults) / sizeof(*faults); i++)
+		sigaction(faults[i], &action, NULL);
+	signal(SIGABRT, die_of); /* abort(3) unblocks it */
+	return 0;
+}
+
+/* SIGPIPE and SIGXFSZ of our own writes stay blocked: the call's errno tells. */
+int deputy_signals_open(int *sent_faults, struct err *err)
 {
 	sigset_t set;
 	int fd;
 
+	if (catch_faults(err))
+		return -1;
+	*sent_faults = fault_pipe[0];
 	sigfillset(&set);
-	for (size_t i = 0; i < sizeof(faults) / sizeof(*faults); i++) {
+	for (size_t i = 0; i < sizeof(faults) / sizeof(*faults); i++)
 		sigdelset(&set, faults[i]);
-		signal(faults[i], restore_and_die);
-	}
-	sigdelset(&set, SIGABRT);
-	signal(SIGABRT, restore_and_die);
-	signal(SIGPIPE, SIG_IGN);
-	/* Our own limits on file size are checked where the job writes. */
-	signal(SIGXFSZ, SIG_IGN);
 	sigprocmask(SIG_SETMASK, &set, NULL);
 	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (fd < 0)
@@ -161,6 +187,13 @@ void deputy_signals_read(struct deputy *d)
 {
 	struct signalfd_siginfo info;
 
+	unsigned char byte;
+
 	while (read(d->signal_fd, &info, sizeof(info)) == sizeof(info))
 		take_signal(d, &info);
+	while (read(d->fault_fd, &byte, 1) == 1) {
+		if (d->state == DEPUTY_WAITS)
+			die_of(byte);
+		deputy_send_signal(d, byte, SIGNAL_PROCESS);
+	}
 }

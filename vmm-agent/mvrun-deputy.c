@@ -18,7 +18,7 @@
 #define CLOCK_PERIOD_MS 10000
 #define MAX_POLL_MS 60000
 
-enum { ON_LINK, ON_AGENT, ON_SIGNAL, ON_FILES, ON_STDIN, ON_TTY, ON_OUT, ON_ERR,
+enum { ON_LINK, ON_AGENT, ON_SIGNAL, ON_FAULT, ON_FILES, ON_STDIN, ON_TTY, ON_OUT, ON_ERR,
        ON_TTY_OUT, ON_COUNT };
 
 void deputy_finish(struct deputy *d, int result)
@@ -121,7 +121,7 @@ static int deputy_open(struct deputy *d, struct err *err)
 {
 	if (make_uuid(d, err) || open_link(d, err) || open_stdio(d, err))
 		return -1;
-	d->signal_fd = deputy_signals_open(err);
+	d->signal_fd = deputy_signals_open(&d->fault_fd, err);
 	/* The job's mask is applied in the guest; here modes come out as asked. */
 	umask(0);
 	if (d->signal_fd < 0 || open_files(d, err))
@@ -163,6 +163,7 @@ static void fill_poll(struct deputy *d, struct pollfd *p, int64_t now)
 	set_poll(&p[ON_LINK], pump_fd(d->pump), pump_events(d->pump, now));
 	set_poll(&p[ON_AGENT], d->agent ? agent_fd(d->agent) : -1, POLLIN);
 	set_poll(&p[ON_SIGNAL], d->signal_fd, d->start_bytes ? 0 : POLLIN);
+	set_poll(&p[ON_FAULT], d->fault_fd, d->start_bytes ? 0 : POLLIN);
 	set_poll(&p[ON_FILES], fuse_channel_fd(d->files), POLLIN);
 	set_poll(&p[ON_STDIN], 0, source_events(d, d->stdin_open, CHANNEL_STDIN));
 	set_poll(&p[ON_TTY], d->start->tty_fd,
@@ -257,7 +258,7 @@ static void deputy_loop(struct deputy *d)
 		fill_poll(d, p, now);
 		if (poll(p, ON_COUNT, poll_timeout(d, now)) < 0)
 			continue;
-		if (p[ON_SIGNAL].revents)
+		if (p[ON_SIGNAL].revents || p[ON_FAULT].revents)
 			deputy_signals_read(d);
 		run_link(d, p[ON_LINK].revents);
 		fuse_channel_flush(d->files);

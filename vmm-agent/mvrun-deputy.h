@@ -25,7 +25,7 @@ struct deputy {
 	struct pump *pump;
 	struct control_reader reader;
 	struct fuse_channel *files;
-	int signal_fd;
+	int signal_fd, fault_fd;
 
 	struct sink out, err, tty;
 	bool stdin_open, tty_open, tty_wanted;
@@ -77,7 +77,9 @@ void deputy_send_closed(struct deputy *d, unsigned channel);
 
 /* ---- mvrun-deputy-signal.c -------------------------------------------------------- */
 
-int deputy_signals_open(struct err *err);
+/* Both descriptors are to be polled; the second is for signals that are usually
+ * faults. Returns the first, or -1. */
+int deputy_signals_open(int *sent_faults, struct err *err);
 void deputy_signals_read(struct deputy *d);
 /* The job's first process stopped: so does mvrun, until it is continued. */
 void deputy_stop_self(struct deputy *d, int sig);

@@ -105,7 +105,7 @@ def bench_idle():
         time.sleep(3)
         agent = int(json.loads(subprocess.run(
             ["mvctl", "nodes", "--json"], check=True, stdout=subprocess.PIPE,
-            timeout=30).stdout)["nodes"][0]["pid"])
+            timeout=30).stdout)[0]["pid"])
         found = {"mvd": memory_of(agent), "idle mvrun": memory_of(job.pid),
                  "native sleep": memory_of(native.pid)}
     finally:

@@ -13,13 +13,17 @@ says 'No space left on device'
 cd /
 on_node umount "$tmp/small"
 
-# A directory that the user may not enter.
+# A directory that the user may not enter cannot be a job's directory.
 mkdir -m 700 "$tmp/closed" "$tmp/closed/inner"
 cd "$tmp/closed/inner"
-for command in ls "cat /etc/hostname" pwd; do
-	on_node "${as_user[@]}" sh -c "$command" >"$tmp/n" 2>&1 || true
-	on_node "${as_user[@]}" mvrun sh -c "$command" >"$tmp/j" 2>&1 || true
-	diff "$tmp/n" "$tmp/j"
-done
+status 125 on_node "${as_user[@]}" mvrun true
+says "^mvrun: .*$tmp/closed/inner: Permission denied"
+cd /
+
+# One that he may enter but not read is.
+mkdir -m 711 "$tmp/open"
+cd "$tmp/open"
+status 2 on_node "${as_user[@]}" mvrun ls
+says "^ls: cannot open directory '.': Permission denied"
 cd /
 node_is_clean

@@ -27,5 +27,4 @@ fi
 status 125 job sh -c 'echo c >/proc/sysrq-trigger; sleep 60'
 says '^mvrun: .*(panic|crash)'
 
-# A name for a machine that never existed.
 node_is_clean

@@ -11,8 +11,9 @@ wait_until 5 grep -q now "$tmp/seen"
 # What home writes, the job sees.
 kill "$job_pid"
 job_end 143
+echo first >"$tmp/flag"
 job_start sh -c 'cat "$1/flag" >/dev/null; echo ready; until grep -q changed "$1/flag"; do sleep 0.1; done' \
-	sh "$tmp" < <(echo first >"$tmp/flag")
+	sh "$tmp"
 echo changed >"$tmp/flag"
 job_end 0
 

@@ -5,12 +5,12 @@
 node_up
 
 # shellcheck disable=SC2016
-catcher='for s in HUP INT QUIT USR1 USR2 TERM WINCH CONT ALRM URG IO; do trap "echo $s" $s; done
+catcher='for s in HUP INT QUIT USR1 USR2 TERM WINCH CONT ALRM URG IO PIPE ABRT FPE BUS SYS XFSZ; do trap "echo $s" $s; done
 	trap "echo end; exit 9" RTMIN
 	echo ready
 	while :; do sleep 0.05; done'
 job_start bash -c "$catcher"
-for name in HUP INT QUIT USR1 USR2 TERM WINCH ALRM URG IO; do
+for name in HUP INT QUIT USR1 USR2 TERM WINCH ALRM URG IO PIPE ABRT FPE BUS SYS XFSZ; do
 	kill -$name "$job_pid"
 	wait_until 10 grep -qx $name "$tmp/job.out"
 done
