@@ -31,10 +31,24 @@ node_setup() { # STATE CACHE
 	mount --bind "$cache" /var/cache/libvirt
 	node_configure "$state"
 	mount --bind "$state/etc" /etc/libvirt
+	node_hide_kvm "$state"
 	# The daemons of a node take no part in the machine's control groups.
 	mount -t tmpfs -o mode=755 node-cgroup /sys/fs/cgroup
 	touch "$state/ready"
 	exec sleep infinity
+}
+
+# Where QEMU's user may not open /dev/kvm, libvirt asks QEMU again before each
+# start, ten seconds long: it probes with the right to open anything, and then
+# finds the answer at odds with the permissions. Nodes get no /dev/kvm there.
+node_hide_kvm() { # STATE
+	local user=libvirt-qemu
+	[ -e /dev/kvm ] && id $user >/dev/null 2>&1 || return 0
+	setpriv --reuid=$user --regid="$(id -g $user)" --init-groups \
+		sh -c 'test -r /dev/kvm && test -w /dev/kvm' && return
+	: >"$1/no-kvm"
+	chmod 000 "$1/no-kvm"
+	mount --bind "$1/no-kvm" /dev/kvm
 }
 
 node_configure() { # STATE
