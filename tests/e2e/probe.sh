@@ -22,10 +22,13 @@ kvm) equal "" "$(cat "$tmp/first")" ;;
 esac
 on_node mvctl nodes | grep -qw "$accel"
 
-# A restarted agent does not try again: its first job is as fast as another.
+# A restarted agent does not boot a guest to try again: its first job is as fast
+# as another. (Where libvirt itself says no, nothing is tried and nothing kept.)
 node_mvd_stop
 node_mvd_run --accel auto
 status 0 job true
 on_node mvctl nodes | grep -qw "$accel"
-equal "$accel" "$(on_node sed -n 's/^accel=//p' /run/monovisor/mvd.kvm)"
+if on_node test -e /run/monovisor/mvd.kvm; then
+	equal "$accel" "$(on_node sed -n 's/^accel=//p' /run/monovisor/mvd.kvm)"
+fi
 node_is_clean
