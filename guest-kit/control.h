@@ -39,6 +39,7 @@ enum control_kind {
 	CONTROL_SIGNAL = 2,   /* u32 signal, u32 enum signal_target */
 	CONTROL_WINSIZE = 3,  /* u16 rows, columns, x pixels, y pixels */
 	CONTROL_CLOCK = 4,    /* u64 ns since the epoch at home */
+	CONTROL_TRIM = 5,     /* empty: a move begins, forget what can be read again */
 	/* both ways: u32 channel; who read from this stream is gone */
 	CONTROL_STREAM_CLOSED = 8,
 	/* kit to home */

@@ -50,6 +50,7 @@ struct init {
 	int64_t ended_at;
 	int tty; /* -1: none, or already seen to be wanted */
 	struct control_exit exit;
+	struct guard guard;
 };
 
 static void report_send(const struct init *init, const struct report *report)
@@ -442,10 +443,33 @@ static bool reap(struct init *init)
 
 static void pass_signal(const struct init *init, const struct report *r)
 {
-	if (r->kind != REPORT_SIGNAL || r->a < 1 || r->a > 64 || init->first_ended)
+	if (r->a < 1 || r->a > 64 || init->first_ended)
 		return;
 	/* The first process leads a group of its own. */
 	kill(r->b == SIGNAL_PROCESS ? init->first : -init->first, (int)r->a);
+}
+
+/*
+ * What was read from home and not changed can be read again where the guest goes,
+ * if it is needed there at all. Pages that are free are zero (init_on_free), and
+ * those are not sent.
+ */
+static void forget_clean_pages(void)
+{
+	int fd = open("/proc/sys/vm/drop_caches", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	(void)!write(fd, "1", 1);
+	close(fd);
+}
+
+static void take_order(const struct init *init, const struct report *r)
+{
+	if (r->kind == REPORT_SIGNAL)
+		pass_signal(init, r);
+	else if (r->kind == REPORT_TRIM)
+		forget_clean_pages();
 }
 
 static int look_at_terminal(struct init *init)
@@ -481,7 +505,7 @@ static int do_due(struct init *init)
 
 static void live(struct init *init)
 {
-	struct pollfd fds[2] = {
+	struct pollfd fds[3] = {
 		{ .fd = init->signal_fd, .events = POLLIN },
 		{ .fd = init->job->report_fd, .events = POLLIN },
 	};
@@ -489,7 +513,8 @@ static void live(struct init *init)
 	struct report r;
 
 	while (reap(init)) {
-		if (poll(fds, 2, do_due(init)) < 0)
+		fds[2] = (struct pollfd){ init->guard.pressure, POLLPRI, 0 };
+		if (poll(fds, 3, do_due(init)) < 0)
 			continue;
 		if (fds[0].revents & POLLIN &&
 		    read(init->signal_fd, &info, sizeof(info)) < 0)
@@ -497,7 +522,8 @@ static void live(struct init *init)
 		if (fds[1].revents & POLLIN &&
 		    recv(init->job->report_fd, &r, sizeof(r), MSG_DONTWAIT) ==
 			    sizeof(r))
-			pass_signal(init, &r);
+			take_order(init, &r);
+		guard_run(&init->guard, fds[2].revents);
 		if (fds[1].revents & (POLLHUP | POLLERR))
 			_exit(1); /* the kit is gone, and the guest with it */
 	}
@@ -552,6 +578,7 @@ void init_main(const struct init_job *borrowed)
 	init.signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (init.signal_fd < 0)
 		fail(&init, "cannot watch for signals");
+	guard_open(&init.guard);
 	enter_home(&init);
 	start_first(&init, &job);
 	for (int i = 0; i < 3; i++)

@@ -292,6 +292,15 @@ static void order_signal(struct kit *kit, uint32_t sig, uint32_t target)
 		send(kit->init_fd, &r, sizeof(r), MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
+/* Not by the kit itself: it takes its time. */
+static void order_trim(struct kit *kit)
+{
+	struct report r = { .kind = REPORT_TRIM };
+
+	if (kit->init_fd >= 0)
+		send(kit->init_fd, &r, sizeof(r), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 static void order_winsize(struct kit *kit, struct control_body *b)
 {
 	struct winsize_order size;
@@ -332,6 +341,9 @@ static int on_control(void *ctx, unsigned kind, const uint8_t *body, size_t len,
 		break;
 	case CONTROL_CLOCK:
 		follow_clock(control_get_u64(&b), !kit->started);
+		break;
+	case CONTROL_TRIM:
+		order_trim(kit);
 		break;
 	case CONTROL_STREAM_CLOSED:
 		order_closed(kit, control_get_u32(&b));

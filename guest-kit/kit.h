@@ -46,6 +46,7 @@ int64_t now_ms(void);
 enum report_kind {
 	/* kit to init */
 	REPORT_SIGNAL, /* a: signal, b: enum signal_target */
+	REPORT_TRIM,   /* forget clean pages */
 	/* init to kit */
 	REPORT_MOUNTED, /* /dev/fuse can be read from now on */
 	REPORT_STARTED,
@@ -74,6 +75,24 @@ struct init_job {
 
 /* Runs in the new namespaces; does not return. */
 void init_main(const struct init_job *job) __attribute__((noreturn));
+
+/* ---- kit-guard.c: an end to a guest that runs out of memory slowly ------- */
+
+struct guard {
+	int pressure; /* poll it for POLLPRI; -1: this kernel has none */
+	int meminfo, sysrq;
+	int64_t since, last; /* ms; since 0: not short of memory */
+};
+
+/* Before the job's first file is opened. A kernel without what it takes is
+ * told of on the console; the guard does nothing then. */
+void guard_open(struct guard *guard);
+void guard_close(struct guard *guard);
+void guard_run(struct guard *guard, short revents);
+/* Whether next to nothing can be had, by the text of /proc/meminfo. */
+bool guard_is_little(const char *meminfo);
+/* One window of stalls ended; true when it is time for the OOM killer. */
+bool guard_stalled(struct guard *guard, int64_t now, bool little);
 
 /* ---- kit-stream.c: standard streams and the terminal -------------------- */
 

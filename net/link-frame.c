@@ -72,6 +72,14 @@ void frame_encode(uint8_t bytes[FRAME_HEADER_SIZE], const struct frame *frame)
 	memcpy(bytes, &wire, sizeof(wire));
 }
 
+/* A BYE says in this place whether another attachment would end alike. */
+static unsigned channels_of(uint8_t kind, unsigned nchannels)
+{
+	if (kind == FRAME_BYE)
+		return BYE_FINAL + 1;
+	return kinds[kind].has_channel ? nchannels : 1;
+}
+
 static int check_shape(const struct frame *frame, uint16_t zero,
 		       unsigned nchannels, struct err *err)
 {
@@ -85,7 +93,7 @@ static int check_shape(const struct frame *frame, uint16_t zero,
 	    frame->len > kinds[frame->kind].max)
 		return err_set(err, 0, "a %s frame with %u bytes of payload",
 			       name, frame->len);
-	if (frame->channel >= (kinds[frame->kind].has_channel ? nchannels : 1))
+	if (frame->channel >= channels_of(frame->kind, nchannels))
 		return err_set(err, 0, "a %s frame for channel %u", name,
 			       frame->channel);
 	if (zero)

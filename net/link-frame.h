@@ -37,10 +37,13 @@ enum frame_kind {
 	FRAME_CREDIT,   /* u64: how far a channel's stream may go */
 	FRAME_PING,     /* asks for a PONG and for every CREDIT */
 	FRAME_PONG,
-	FRAME_BYE,      /* text: why the sender ends the attachment */
+	FRAME_BYE,      /* text: why the sender ends the attachment; channel:
+			   BYE_FINAL when attaching again cannot help, or 0 */
 	FRAME_PAD,      /* ignored */
 	FRAME_KIND_END,
 };
+
+#define BYE_FINAL 1
 
 struct frame {
 	uint32_t len; /* bytes of payload */

@@ -207,8 +207,10 @@ static int take_bye(struct link *link, const struct frame *frame,
 				  (char)payload[i] : '?';
 	text[frame->len] = '\0';
 	err_set(err, 0, "the peer ended the attachment: %s", text);
-	if (link->side == LINK_HOME)
+	if (link->side == LINK_HOME) {
+		link->incompatible = frame->channel == BYE_FINAL;
 		return -1;
+	}
 	listen_for_hello(link, err->text);
 	return 0;
 }

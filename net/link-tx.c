@@ -154,7 +154,8 @@ static void begin_bye(struct link *link)
 	size_t len = strnlen(link->reason.text, FRAME_MAX_REASON);
 
 	link->tx.bye_due = false;
-	begin_short(link, FRAME_BYE, 0, link->reason.text, len);
+	begin_short(link, FRAME_BYE, link->incompatible ? BYE_FINAL : 0,
+		    link->reason.text, len);
 }
 
 static void begin_credit(struct link *link, unsigned channel)

@@ -121,6 +121,7 @@ void link_attach(struct link *link, int64_t now_ms)
 	link->now = now_ms;
 	link->stats.attachments++;
 	link->state = LINK_HELLO;
+	link->incompatible = false;
 	rx_reset(link);
 	if (link->side == LINK_HOME) {
 		link_enter_epoch(link, link->epoch + 1);
@@ -157,6 +158,7 @@ void link_up(struct link *link, uint64_t peer_next)
 	for (unsigned i = 0; i < link->nchannels; i++)
 		link->channels[i].rx.credit_due = true;
 	link->state = LINK_UP;
+	link->incompatible = false;
 	link->heard_at = link->now;
 	if (!was_up)
 		link->ping_at = link->now + link->ping_after;

@@ -4,8 +4,8 @@ tests_unit_test_control_SOURCES = tests/unit/test-control.c
 tests_unit_test_control_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_control_LDADD = guest-kit/libcontrol.a net/libnet.a $(CMOCKA_LIBS)
 
-tests_unit_test_kit_SOURCES = tests/unit/test-kit.c guest-kit/kit-boot.c guest-kit/kit-stream.c \
-	guest-kit/kit-ttywatch.c
+tests_unit_test_kit_SOURCES = tests/unit/test-kit.c guest-kit/kit-boot.c guest-kit/kit-guard.c \
+	guest-kit/kit-stream.c guest-kit/kit-ttywatch.c
 tests_unit_test_kit_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_kit_LDADD = guest-kit/libcontrol.a net/libnet.a $(CMOCKA_LIBS)
 

@@ -10,9 +10,11 @@ e2e_tests = \
 	tests/e2e/home.sh \
 	tests/e2e/identity.sh \
 	tests/e2e/killed.sh \
+	tests/e2e/lab.sh \
 	tests/e2e/libvirtd.sh \
 	tests/e2e/limits.sh \
 	tests/e2e/locks.sh \
+	tests/e2e/mapped.sh \
 	tests/e2e/mvctl.sh \
 	tests/e2e/nokernel.sh \
 	tests/e2e/probe.sh \
@@ -27,8 +29,10 @@ e2e_tests = \
 dist_check_SCRIPTS += $(e2e_tests)
 TESTS += $(e2e_tests)
 
-dist_noinst_SCRIPTS += run quickstart tests/driver tests/pty tests/tour .ci/run
-EXTRA_DIST += tests/lib.sh tests/node.sh tests/same.sh \
+dist_noinst_SCRIPTS += run quickstart tests/driver tests/mvlab tests/mvlab-exec \
+	tests/pty tests/tour .ci/run
+EXTRA_DIST += tests/lab.sh tests/lib.sh tests/mvlab-node.sh tests/node-setup.sh \
+	tests/node.sh tests/same.sh \
 	README.md README CONTRIBUTING.md SECURITY.md
 
 clean-local:

@@ -1,5 +1,6 @@
 # tests/: unit tests (cmocka), the file service mounted natively, fuzzing, end to end, benchmarks.
 include tests/net.mk
+include tests/peer.mk
 include tests/files.mk
 include tests/kit.mk
 include tests/control.mk
@@ -7,3 +8,4 @@ include tests/mvrun.mk
 include tests/agent.mk
 include tests/e2e.mk
 include tests/bench.mk
+include tests/builds.mk

@@ -11,9 +11,8 @@
 #
 # In the background use node_exec, whose pid is the command's own:
 #	node_exec mvrun sleep 60 &
-#
-# libvirt asks a QEMU it has not met what it can do, which takes some ten
-# seconds; the answers are kept in the build tree and shared by all tests.
+
+. "$MV_SRCDIR/tests/node-setup.sh"
 
 node_pid=
 node_state=
@@ -21,49 +20,13 @@ node_cache=$MV_BUILDDIR/tests/node-cache
 
 # Runs as process "node" inside the new namespace.
 node_setup() { # STATE CACHE
-	local state=$1 cache=$2 dir
+	local state=$1 cache=$2
 	mount -t tmpfs -o mode=755 node-run /run
-	mkdir -p /run/lock /run/user
-	for dir in /var/lib/libvirt /var/log/libvirt; do
-		mount -t tmpfs -o mode=755 node-libvirt "$dir"
-	done
-	mkdir -p "$state/etc/qemu/networks" "$cache"
-	mount --bind "$cache" /var/cache/libvirt
-	node_configure "$state"
-	mount --bind "$state/etc" /etc/libvirt
-	node_hide_kvm "$state"
-	# The daemons of a node take no part in the machine's control groups.
-	mount -t tmpfs -o mode=755 node-cgroup /sys/fs/cgroup
+	mkdir -p /run/lock /run/user "$state/etc" "$cache"
+	node_configure "$state/etc" "$(node_new_uuid)"
+	node_private_dirs "$state/etc" "$cache"
 	touch "$state/ready"
 	exec sleep infinity
-}
-
-# Where QEMU's user may not open /dev/kvm, libvirt asks QEMU again before each
-# start, ten seconds long: it probes with the right to open anything, and then
-# finds the answer at odds with the permissions. Nodes get no /dev/kvm there.
-node_hide_kvm() { # STATE
-	local user=libvirt-qemu
-	[ -e /dev/kvm ] && id $user >/dev/null 2>&1 || return 0
-	setpriv --reuid=$user --regid="$(id -g $user)" --init-groups \
-		sh -c 'test -r /dev/kvm && test -w /dev/kvm' && return
-	: >"$1/no-kvm"
-	chmod 000 "$1/no-kvm"
-	mount --bind "$1/no-kvm" /dev/kvm
-}
-
-node_configure() { # STATE
-	cat >"$1/etc/qemu.conf" <<-END
-	stdio_handler = "file"
-	security_driver = "none"
-	cgroup_controllers = [ ]
-	namespaces = [ ]
-	END
-	cat >"$1/etc/libvirtd.conf" <<-END
-	auth_unix_rw = "none"
-	unix_sock_rw_perms = "0700"
-	host_uuid = "$(cat /proc/sys/kernel/random/uuid)"
-	log_outputs = "3:stderr"
-	END
 }
 
 on_node() {
@@ -111,19 +74,12 @@ node_agent_answers() {
 	on_node timeout 20 mvctl nodes
 }
 
-# Whether KVM works here is found out once for all tests; see mvd(8).
 node_accel() {
-	local answer=$node_cache/accel
-	[ -z "${MV_TEST_ACCEL:-}" ] || { echo "$MV_TEST_ACCEL"; return; }
-	if [ ! -s "$answer" ]; then
-		node_mvd_run --accel auto
-		on_node timeout 120 mvrun -v true </dev/null >&2 || fail "the first job failed"
-		on_node mvctl nodes --json |
-			python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["accel"])' >"$answer.$$"
-		mv "$answer.$$" "$answer"
-		node_mvd_stop
-	fi
-	cat "$answer"
+	node_accel_known "$node_cache" && return
+	node_mvd_run --accel auto
+	on_node timeout 120 mvrun -v true </dev/null >&2 || fail "the first job failed"
+	on_node mvctl nodes --json | node_accel_learn "$node_cache"
+	node_mvd_stop
 }
 
 node_mvd_run() { # OPTION...

@@ -29,8 +29,8 @@ int agent_check_private(const char *path, struct err *err)
 	struct stat st;
 
 	if (lstat(path, &st) < 0)
-		return err_set(err, errno, "cannot use the private directory %s",
-			       path);
+		return err_set(err, errno, "cannot use the private directory %s "
+			       "(see XDG_RUNTIME_DIR in mvd(8))", path);
 	if (!S_ISDIR(st.st_mode))
 		return err_set(err, ENOTDIR, "cannot use the private directory %s",
 			       path);
@@ -59,7 +59,9 @@ int agent_private_dir(char *path, size_t size, bool create, struct err *err)
 	if (len < 0 || (size_t)len >= size)
 		return err_set(err, ENAMETOOLONG, "cannot use XDG_RUNTIME_DIR");
 	if (create && mkdir(path, 0700) < 0 && errno != EEXIST)
-		return err_set(err, errno, "cannot make the directory %s", path);
+		return err_set(err, errno, "cannot make the directory %s "
+			       "(XDG_RUNTIME_DIR must be unset, or a directory "
+			       "of your own)", path);
 	return agent_check_private(path, err);
 }
 

@@ -370,8 +370,12 @@ static ssize_t write_some(int fd, const char *buf, size_t size, off_t offset,
 	return pwrite(fd, buf, size, offset);
 }
 
+/*
+ * Whoever wrote pages of a mapping does not wait for the answer, and the guest's
+ * kernel reads nothing in it but the error: for pages a part is a failure.
+ */
 static ssize_t write_all(int fd, const char *buf, size_t size, off_t offset,
-			 bool append)
+			 bool append, bool pages)
 {
 	size_t done = 0;
 	ssize_t n;
@@ -380,7 +384,7 @@ static ssize_t write_all(int fd, const char *buf, size_t size, off_t offset,
 		n = write_some(fd, buf + done, size - done,
 			       offset + (off_t)done, append);
 		if (n < 0)
-			return done ? (ssize_t)done : -errno;
+			return done && !pages ? (ssize_t)done : -errno;
 		if (n == 0)
 			break;
 		done += (size_t)n;
@@ -402,7 +406,8 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf,
 	if (handle) {
 		if (in->write_flags & FUSE_WRITE_KILL_SUIDGID)
 			cred_strip_suid(f, handle->fd);
-		n = write_all(handle->fd, buf, size, offset, append);
+		n = write_all(handle->fd, buf, size, offset, append,
+			      fi->writepage);
 		handle_put(f, handle);
 	}
 	if (n < 0)

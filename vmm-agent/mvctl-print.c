@@ -196,6 +196,50 @@ void print_nodes(FILE *out, struct json_object *nodes)
 	print_table(out, columns, sizeof(columns) / sizeof(columns[0]), nodes);
 }
 
+/* "yes", or why not. */
+static void format_answers(char *cell, size_t size, struct json_object *row,
+			   const char *field)
+{
+	(void)field;
+	if (agent_number(row, "self"))
+		snprintf(cell, size, "this node");
+	else if (agent_number(row, "reachable"))
+		snprintf(cell, size, "yes");
+	else
+		print_clean(cell, size, agent_string(row, "trouble"));
+}
+
+static void format_clock(char *cell, size_t size, struct json_object *row,
+			 const char *field)
+{
+	long long tenths = agent_number(row, field) / 100;
+
+	snprintf(cell, size, "%+.1fs", (double)tenths / 10);
+}
+
+void print_cluster(FILE *out, struct json_object *answer)
+{
+	static const struct column columns[] = {
+		{ "NODE", format_text, "name", false },
+		{ "ADDRESS", format_text, "address", false },
+		{ "PORT", format_number, "port", true },
+		{ "CLOCK", format_clock, "clock_ahead_ms", true },
+		{ "ANSWERS", format_answers, "trouble", false },
+	};
+	struct json_object *members;
+	char text[CELL];
+
+	if (!json_object_object_get_ex(answer, "members", &members) ||
+	    !json_object_is_type(members, json_type_array))
+		return;
+	print_table(out, columns, sizeof(columns) / sizeof(columns[0]),
+		    members);
+	fprintf(out, "roster %lld; %s, which has the cluster's key, admits and "
+		"removes nodes\n", agent_number(answer, "roster"),
+		print_clean(text, sizeof(text),
+			    agent_string(answer, "authority")));
+}
+
 void print_job(FILE *out, struct json_object *job)
 {
 	char text[4200];

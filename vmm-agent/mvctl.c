@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ANSWER_MS 70000 /* an agent that waits for libvirt gives up earlier */
 #define EXIT_USAGE 2
 
 typedef int (*command_fn)(const struct mvctl_options *options, struct err *err);
@@ -27,6 +26,7 @@ static const struct command {
 	command_fn run;
 	bool takes_job, takes_signal, takes_all;
 	const char *arguments, *help;
+	bool takes_words; /* as they are */
 } commands[] = {
 	{ "jobs", do_jobs, false, false, true, "[-a]",
 	  "list your jobs, or with -a everybody's" },
@@ -37,6 +37,12 @@ static const struct command {
 	  "let a suspended job go on" },
 	{ "kill", do_kill, true, true, false, "[-SIG] JOB",
 	  "send a job a signal (TERM)" },
+	{ "migrate", do_migrate, true, false, false, "JOB NODE|home [--post-copy]",
+	  "move a job to another node, and wait for it" },
+	{ "why", do_why, true, false, false, "JOB",
+	  "say why a job stays where it is" },
+	{ "cluster", do_cluster, false, false, false, "COMMAND ...",
+	  "make, change or look at the cluster", true },
 	{ "nodes", do_nodes, false, false, false, "", "list the nodes" },
 	{ "doctor", do_doctor, false, false, false, "",
 	  "check that jobs can run here, and say what to do if not" },
@@ -51,6 +57,8 @@ static void usage(FILE *out)
 	for (i = 0; i < COMMANDS; i++)
 		fprintf(out, "  mvctl %-8s %-11s %s\n", commands[i].name,
 			commands[i].arguments, commands[i].help);
+	fputc('\n', out);
+	cluster_usage(out);
 	fputs("\nJOB is the PID of a job's mvrun, or the job's name or UUID.\n"
 	      "With --json the answer is for programs. See mvctl(1).\n", out);
 }
@@ -73,64 +81,6 @@ int signal_find(const char *name)
 			return sig;
 	}
 	return -1;
-}
-
-/* Asking the agent */
-
-static struct json_object *request_new(const char *op)
-{
-	struct json_object *request = json_object_new_object();
-
-	json_object_object_add(request, "op", json_object_new_string(op));
-	return request;
-}
-
-static int check_answer(struct json_object *answer, struct err *err)
-{
-	char text[320], hint[128];
-
-	if (strcmp(agent_string(answer, "event"), "error") != 0)
-		return 0;
-	print_clean(text, sizeof(text), agent_string(answer, "text"));
-	print_clean(hint, sizeof(hint), agent_string(answer, "hint"));
-	if (*hint)
-		return err_set(err, 0, "%s (%s)", text, hint);
-	return err_set(err, 0, "%s", text);
-}
-
-/* The answer to a request, past any progress the agent reports. */
-static struct json_object *receive(struct agent *agent, struct err *err)
-{
-	struct json_object *answer = NULL;
-	int fd = -1, rc;
-
-	do {
-		json_object_put(answer);
-		rc = agent_receive(agent, ANSWER_MS, &answer, &fd, err);
-		cleanup_fd_(&fd);
-	} while (rc > 0 && strcmp(agent_string(answer, "event"), "phase") == 0);
-	if (rc == 0)
-		err_set(err, ETIMEDOUT, "the agent at %s does not answer",
-			agent_socket(agent));
-	if (rc > 0 && check_answer(answer, err) == 0)
-		return answer;
-	json_object_put(answer);
-	return NULL;
-}
-
-/* Send a request (taken) on a new connection; the answer, or NULL. */
-static struct json_object *ask(struct json_object *request, struct err *err)
-{
-	struct json_object *answer = NULL;
-	struct agent *agent;
-
-	if (agent_connect(&agent, 0, "mvctl", err) == 0) {
-		if (agent_send(agent, request, err) == 0)
-			answer = receive(agent, err);
-		agent_free(agent);
-	}
-	json_object_put(request);
-	return answer;
 }
 
 /* Ask, and print the answer's field with the printer or as JSON. */
@@ -282,6 +232,12 @@ static int take_argument(struct mvctl_options *options,
 			 const struct command *command, const char *arg,
 			 struct err *err)
 {
+	if (command->takes_words) {
+		if (options->word_count == MVCTL_MAX_WORDS)
+			return bad_usage(err, "unexpected argument", arg);
+		options->words[options->word_count++] = arg;
+		return 0;
+	}
 	if (command->takes_all &&
 	    (strcmp(arg, "-a") == 0 || strcmp(arg, "--all") == 0)) {
 		options->all = true;
@@ -291,6 +247,15 @@ static int take_argument(struct mvctl_options *options,
 		options->signal = signal_find(arg + 1);
 		if (options->signal < 0)
 			return bad_usage(err, "unknown signal", arg + 1);
+		return 0;
+	}
+	if (command->run == do_migrate && strcmp(arg, "--post-copy") == 0) {
+		options->post_copy = true;
+		return 0;
+	}
+	if (command->run == do_migrate && options->job && !options->node &&
+	    arg[0] != '-') {
+		options->node = arg;
 		return 0;
 	}
 	if (!command->takes_job || options->job || arg[0] == '-')
@@ -321,6 +286,8 @@ static int parse(const struct command **command, struct mvctl_options *options,
 		return bad_usage(err, "no command is given", NULL);
 	if ((*command)->takes_job && !options->job)
 		return bad_usage(err, "which job?", NULL);
+	if ((*command)->run == do_migrate && !options->node)
+		return bad_usage(err, "to which node?", NULL);
 	return 0;
 }
 
@@ -329,7 +296,7 @@ int main(int argc, char **argv)
 	struct mvctl_options options = { .signal = SIGTERM };
 	const struct command *command;
 	struct err err = { 0 };
-	int status = EXIT_SUCCESS;
+	int status = EXIT_SUCCESS, rc;
 
 	signal(SIGPIPE, SIG_IGN);
 	if (argc < 2) {
@@ -338,8 +305,8 @@ int main(int argc, char **argv)
 	}
 	if (parse(&command, &options, argc, argv, &err) < 0)
 		status = EXIT_USAGE;
-	else if (command->run(&options, &err) < 0)
-		status = EXIT_FAILURE;
+	else if ((rc = command->run(&options, &err)) < 0)
+		status = rc == MVCTL_MISUSED ? EXIT_USAGE : EXIT_FAILURE;
 	else if (fflush(stdout) != 0 && err_set(&err, errno, "cannot write"))
 		status = EXIT_FAILURE;
 	if (status != EXIT_SUCCESS && err.text[0])

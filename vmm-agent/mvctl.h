@@ -12,18 +12,47 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#define MVCTL_MISUSED (-2) /* from a command: the command line is wrong */
+#define MVCTL_MAX_WORDS 12
+
 /* What is said on the command line besides the subcommand. */
 struct mvctl_options {
 	bool json, all;
 	int signal;
 	const char *job;
+	const char *node; /* migrate: where to */
+	bool post_copy;
+	const char *words[MVCTL_MAX_WORDS + 1]; /* cluster: the rest */
+	unsigned word_count;
 };
+
+/* ---- asking the agent: mvctl-ask.c ---- */
+
+struct json_object *request_new(const char *op);
+/* Send a request (taken) on a new connection; the answer, or NULL. */
+struct json_object *ask(struct json_object *request, struct err *err);
+/* The same; what the agent says on the way goes to `progress`. */
+struct json_object *ask_on_the_way(struct json_object *request,
+				   void (*progress)(void *ctx,
+						    struct json_object *event),
+				   void *ctx, struct err *err);
+
+/* ---- mvctl-migrate.c ---- */
+
+int do_migrate(const struct mvctl_options *options, struct err *err);
+int do_why(const struct mvctl_options *options, struct err *err);
+
+/* ---- mvctl-cluster.c ---- */
+
+int do_cluster(const struct mvctl_options *options, struct err *err);
+void cluster_usage(FILE *out);
 
 /* Print what the agent answered, for people. */
 void print_jobs(FILE *out, struct json_object *jobs);
 void print_job(FILE *out, struct json_object *job);
 void print_nodes(FILE *out, struct json_object *nodes);
 void print_checks(FILE *out, struct json_object *checks);
+void print_cluster(FILE *out, struct json_object *answer);
 /* Anything, for programs. */
 void print_json(FILE *out, struct json_object *value);
 

@@ -11,8 +11,8 @@
 #include "vmm-agent/mvd-jobs.h"
 
 #include "net/cleanup.h"
-#include "vmm-agent/agent-paths.h"
 #include "vmm-agent/mvd-boot.h"
+#include "vmm-agent/mvd-dial.h"
 
 #include <errno.h>
 #include <string.h>
@@ -21,6 +21,9 @@
 
 #define RETRY_MS 100
 #define DIAL_LIMIT_S 60
+#define OPEN_LIMIT_MS 10000
+#define EARLY_LIMIT_MS 60000
+#define OPEN_AGAIN_MS 300
 
 static void deliver(struct job *job, int fd)
 {
@@ -29,21 +32,107 @@ static void deliver(struct job *job, int fd)
 	event_add_string(event, "uuid", job->facts.uuid);
 	event_add_string(event, "transport",
 			 job_transport_name(job->facts.transport));
+	event_add_string(event, "host", job->host ? job->host : job->mvd->node);
+	event_add_number(event, "incarnation", job->facts.incarnation);
 	client_send_fd(job->client, event, fd);
 	job_attach_stop(job);
 }
 
-static int connect_port(const struct job *job)
+int job_connect(struct job *job)
 {
 	g_autofree char *path = boot_socket(job->mvd, job->facts.uuid);
-	cleanup_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC |
-				   SOCK_NONBLOCK, 0);
-	struct sockaddr_un address;
 
-	if (fd < 0 || agent_address(&address, path, NULL) < 0 ||
-	    connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+	if (job->facts.transport == JOB_VSOCK)
+		return steal_fd(&job->dialled);
+	return dial_now(path);
+}
+
+/* ---- to another node ---- */
+
+struct opening {
+	struct job *job; /* a reference */
+	unsigned incarnation;
+	bool early;
+};
+
+static void opened(struct opening *opening, int fd)
+{
+	struct job *job = opening->job;
+	bool current = opening->incarnation == job->facts.incarnation;
+
+	if (opening->early && !(current && job->host)) {
+		cleanup_fd_(&job->spare);
+		job->spare = fd;
+		job->spare_incarnation = opening->incarnation;
+	} else if (job->stage == JOB_UP && job->attach_wanted && job->client &&
+		   job->host && current) {
+		deliver(job, fd);
+	} else {
+		close(fd);
+	}
+}
+
+static void on_opened(void *ctx, int fd, const char *error)
+{
+	struct opening *opening = ctx;
+	struct job *job = opening->job;
+
+	if (!opening->early)
+		job->opening = false;
+	if (fd < 0)
+		g_info("job %ld: no stream to its host: %s",
+		       (long)job->facts.pid, error);
+	else if (job->stage == JOB_GONE)
+		close(fd);
+	else
+		opened(opening, fd);
+	job_unref(job);
+	g_free(opening);
+}
+
+static void open_stream(struct job *job, const char *node, unsigned incarnation,
+			bool early)
+{
+	struct opening *opening = g_new0(struct opening, 1);
+	struct json_object *body = json_object_new_object();
+
+	opening->job = job_ref(job);
+	opening->incarnation = incarnation;
+	opening->early = early;
+	event_add_string(body, "op", "link");
+	event_add_string(body, "uuid", job->facts.uuid);
+	event_add_number(body, "incarnation", incarnation);
+	peer_open(job->mvd->peers, node, body,
+		  early ? EARLY_LIMIT_MS : OPEN_LIMIT_MS, on_opened, opening);
+}
+
+void job_attach_early(struct job *job, const char *to, unsigned incarnation)
+{
+	open_stream(job, to, incarnation, true);
+}
+
+static int take_spare(struct job *job)
+{
+	if (job->spare_incarnation != job->facts.incarnation)
 		return -1;
-	return steal_fd(&fd);
+	return steal_fd(&job->spare);
+}
+
+static bool attach_there(struct job *job)
+{
+	gint64 now = g_get_monotonic_time();
+	int fd = take_spare(job);
+
+	if (fd >= 0) {
+		deliver(job, fd);
+		return true;
+	}
+	if (job->opening || now < job->open_again)
+		return false;
+	job->opening = true;
+	job->open_again = now + OPEN_AGAIN_MS * 1000;
+	open_stream(job, job->host, job->facts.incarnation, false);
+	return false;
 }
 
 /* Returns true when the transport went to mvrun. */
@@ -51,10 +140,11 @@ static bool try_attach(struct job *job)
 {
 	int fd;
 
-	if (!job->client)
+	if (!job->client || job->absent)
 		return false;
-	fd = job->facts.transport == JOB_VSOCK ? steal_fd(&job->dialled) :
-						 connect_port(job);
+	if (job->host)
+		return attach_there(job);
+	fd = job_connect(job);
 	if (fd < 0)
 		return false;
 	deliver(job, fd);
@@ -67,7 +157,8 @@ static bool dials_no_more(struct job *job)
 {
 	gint64 now = g_get_monotonic_time();
 
-	if (job->facts.transport != JOB_VSOCK || job->facts.started)
+	if (job->facts.transport != JOB_VSOCK || job->facts.started ||
+	    job->host)
 		return false;
 	if (job->freeze.paused)
 		job->attach_since = now;

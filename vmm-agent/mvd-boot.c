@@ -32,7 +32,7 @@ char *boot_xml(const struct mvd *mvd, const struct job_facts *facts,
 	       struct err *err)
 {
 	const struct virt_facts *host = virt_facts(mvd->virt);
-	g_autofree char *name = domain_name(facts);
+	g_autofree char *name = domain_name(facts, mvd->node);
 	g_autofree char *socket = boot_socket(mvd, facts->uuid);
 	g_autofree char *console = boot_console(mvd, facts->uuid);
 	struct domain_spec spec = {

@@ -59,6 +59,9 @@ int mvd_config_parse(struct mvd_config *config, int argc, char **argv,
 		  "Kernel for guests (see mvkit(8))", "PATH" },
 		{ "accel", 0, 0, G_OPTION_ARG_STRING, &options.accel,
 		  "auto (find out whether KVM works), kvm or tcg", "NAME" },
+		{ "memory", 0, 0, G_OPTION_ARG_INT, &config->memory,
+		  "Memory for jobs of other nodes (default: what is free)",
+		  "MIB" },
 		{ "daemonize", 0, 0, G_OPTION_ARG_NONE, &config->daemonize,
 		  "Go to the background once clients can connect", NULL },
 		{ "foreground", 0, G_OPTION_FLAG_REVERSE, G_OPTION_ARG_NONE,
@@ -84,6 +87,8 @@ int mvd_config_parse(struct mvd_config *config, int argc, char **argv,
 	if (argc > 1)
 		return err_set(err, 0, "unexpected argument \"%s\" (see mvd "
 			       "--help)", argv[1]);
+	if (config->memory < 0)
+		return err_set(err, 0, "--memory is less than nothing");
 	rc = check_options(config, &options, err);
 	g_free(options.accel);
 	return rc;

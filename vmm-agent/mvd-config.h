@@ -20,6 +20,7 @@ struct mvd_config {
 	char *kit_dir;
 	char *kernel;       /* for mvkit; NULL: its own choice */
 	enum accel accel;   /* ACCEL_AUTO: find out */
+	gint memory;        /* MiB for jobs of other nodes in all; 0: what is free */
 	/* What belongs to one agent is named after its socket. */
 	char *jobs_dir;     /* sockets and consoles of jobs, 0700 */
 	char *lock_path, *log_path, *verdict_path;

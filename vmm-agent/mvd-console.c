@@ -28,6 +28,16 @@ const char *gone_reason_name(enum gone_reason reason)
 	return reason_names[reason];
 }
 
+enum gone_reason gone_reason_find(const char *name)
+{
+	unsigned i;
+
+	for (i = 0; i < GONE_COUNT; i++)
+		if (strcmp(gone_reason_name(i), name) == 0)
+			return i;
+	return GONE_UNKNOWN;
+}
+
 char *console_tail(const char *path, size_t max)
 {
 	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW |

@@ -22,6 +22,8 @@ enum gone_reason {
 	GONE_COUNT
 };
 const char *gone_reason_name(enum gone_reason reason);
+/* GONE_UNKNOWN when there is none of this name. */
+enum gone_reason gone_reason_find(const char *name);
 
 /* The last `max` bytes of a file at most, each NUL replaced by a space; "" when
  * there is no such file. Never NULL. */

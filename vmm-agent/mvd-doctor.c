@@ -45,7 +45,10 @@ static void check_qemu(struct json_object *checks, const struct mvd *mvd)
 	bool known = v != 0, ok = known && !facts->microvm_error;
 
 	add_check(checks, "qemu", ok, !known ?
-		  g_strdup("not known while libvirt is not connected") : ok ?
+		  g_strdup(virt_state(mvd->virt) == VIRT_UP ?
+			   "libvirt finds no QEMU for x86_64" :
+			   "not known while libvirt is not connected") :
+		  ok ?
 		  g_strdup_printf("QEMU %lu.%lu.%lu with the microvm machine",
 				  v / 1000000, v / 1000 % 1000, v % 1000) :
 		  g_strdup(facts->microvm_error),

@@ -2,10 +2,12 @@
 /*
  * Theory of operation
  *
- * libvirt-gconfig writes what it has classes for. It has none for virtio-mmio
- * addresses, virtio-serial controllers, vsock, rng, free page reporting, ACPI
- * without PCI defaults, or the "maximum" CPU; those elements are added to its
- * document with libxml2. Nothing is ever pasted together as text.
+ * libvirt-gconfig (4.0) makes what it has classes for. What it has none for is
+ * added to its document with libxml2, and nothing else: the elements virtio-mmio
+ * address, virtio-serial controller, vsock and rng; the attributes usb model
+ * "none", free page reporting, cpu mode "maximum" and check, model fallback, and
+ * relabel; a unix source's path and mode, and a source that is a file. Nothing is
+ * ever pasted together as text.
  */
 #include "vmm-agent/mvd-domain.h"
 
@@ -81,21 +83,37 @@ static char *program_part(const char *text)
 			  '_');
 }
 
-char *domain_name(const struct job_facts *facts)
+char *domain_name(const struct job_facts *facts, const char *node)
 {
 	g_autofree char *user = program_part(facts->user);
 	g_autofree char *program = program_part(facts->name);
 
+	/* PIDs of two homes may be the same. */
+	if (facts->home && g_strcmp0(facts->home, node) != 0) {
+		g_autofree char *home = program_part(facts->home);
+
+		return g_strdup_printf("mv-%s-%s-%s-%ld", home, user, program,
+				       (long)facts->pid);
+	}
 	return g_strdup_printf("mv-%s-%s-%ld", user, program, (long)facts->pid);
+}
+
+bool domain_cpu_covers(const char *have, const char *need)
+{
+	if (strcmp(have, need) == 0 || strcmp(need, "qemu64") == 0)
+		return true;
+	return strcmp(have, "Haswell-noTSX") == 0 &&
+	       strcmp(need, "Nehalem") == 0;
 }
 
 static char *kernel_command_line(const struct job_facts *facts)
 {
 	/* A panic ends in a triple fault, the reset that works from anywhere on
-	 * this machine type. The last line saves a sixth of the boot: no
+	 * this machine type. The kit watches psi, which some kernels have
+	 * and do not switch on. The last line saves a sixth of the boot: no
 	 * self-tests of unused ciphers, no waiting for entropy or idle readers. */
 	GString *line = g_string_new("console=ttyS0 quiet loglevel=4 panic=-1 "
-				     "reboot=t cryptomgr.notests random.trust_cpu=on "
+				     "reboot=t psi=1 init_on_free=1 cryptomgr.notests random.trust_cpu=on "
 				     "rcupdate.rcu_expedited=1");
 
 	/* The emulator's timers run late on a busy host; the check would call
@@ -143,6 +161,68 @@ static void set_lifecycle(GVirConfigDomain *domain)
 		GVIR_CONFIG_DOMAIN_LIFECYCLE_DESTROY);
 }
 
+/* Without ACPI this kernel finds no virtio-mmio device at all. */
+static void set_features(GVirConfigDomain *domain)
+{
+	char *features[] = { (char *)"acpi", NULL };
+
+	gvir_config_domain_set_features(domain, features);
+}
+
+static void disable_cpu_feature(GVirConfigDomainCpu *cpu, const char *name)
+{
+	auto_object GVirConfigDomainCpuFeature *feature =
+		gvir_config_domain_cpu_feature_new();
+
+	gvir_config_capabilities_cpu_feature_set_name(
+		GVIR_CONFIG_CAPABILITIES_CPU_FEATURE(feature), name);
+	gvir_config_domain_cpu_feature_set_policy(feature,
+		GVIR_CONFIG_DOMAIN_CPU_FEATURE_POLICY_DISABLE);
+	gvir_config_capabilities_cpu_add_feature(
+		GVIR_CONFIG_CAPABILITIES_CPU(cpu),
+		GVIR_CONFIG_CAPABILITIES_CPU_FEATURE(feature));
+}
+
+static void set_cpu_model(GVirConfigDomainCpu *cpu, const char *name)
+{
+	auto_object GVirConfigDomainCpuModel *model =
+		gvir_config_domain_cpu_model_new();
+
+	gvir_config_capabilities_cpu_model_set_name(
+		GVIR_CONFIG_CAPABILITIES_CPU_MODEL(model), name);
+	gvir_config_domain_cpu_set_model(cpu, model);
+	gvir_config_domain_cpu_set_mode(cpu, GVIR_CONFIG_DOMAIN_CPU_MODE_CUSTOM);
+	gvir_config_domain_cpu_set_match_policy(cpu,
+		GVIR_CONFIG_DOMAIN_CPU_MATCH_POLICY_EXACT);
+}
+
+static void set_cpu(GVirConfigDomain *domain, const struct domain_spec *spec)
+{
+	auto_object GVirConfigDomainCpu *cpu = gvir_config_domain_cpu_new();
+
+	if (spec->facts->accel == ACCEL_TCG) {
+		/* The emulator runs "rep movsb" byte by byte: tell the guest not
+		 * to prefer it. */
+		disable_cpu_feature(cpu, "erms");
+		disable_cpu_feature(cpu, "fsrm");
+	} else {
+		set_cpu_model(cpu, spec->cpu ? spec->cpu : "qemu64");
+	}
+	gvir_config_domain_set_cpu(domain, cpu);
+}
+
+static void set_seclabel(GVirConfigDomain *domain, const char *dac)
+{
+	auto_object GVirConfigDomainSeclabel *label =
+		gvir_config_domain_seclabel_new();
+
+	gvir_config_domain_seclabel_set_type(label,
+		GVIR_CONFIG_DOMAIN_SECLABEL_STATIC);
+	gvir_config_domain_seclabel_set_model(label, "dac");
+	gvir_config_domain_seclabel_set_label(label, dac);
+	gvir_config_domain_set_seclabel(domain, label);
+}
+
 /* The link's port. Its unix source gets mode and path in complete_channel(). */
 static void add_channel(GVirConfigDomain *domain)
 {
@@ -158,6 +238,16 @@ static void add_channel(GVirConfigDomain *domain)
 		GVIR_CONFIG_DOMAIN_CHARDEV_SOURCE(source));
 	gvir_config_domain_add_device(domain,
 		GVIR_CONFIG_DOMAIN_DEVICE(channel));
+}
+
+/* Its source and target come in complete_serial(). */
+static void add_serial(GVirConfigDomain *domain)
+{
+	auto_object GVirConfigDomainSerial *serial =
+		gvir_config_domain_serial_new();
+
+	gvir_config_domain_add_device(domain,
+		GVIR_CONFIG_DOMAIN_DEVICE(serial));
 }
 
 static void add_memballoon(GVirConfigDomain *domain)
@@ -203,10 +293,15 @@ static GVirConfigDomain *domain_config(const struct domain_spec *spec,
 	gvir_config_domain_set_memory(domain, (guint64)facts->memory * 1024);
 	gvir_config_domain_set_vcpus(domain, facts->cpus);
 	set_os(domain, spec);
+	set_features(domain);
+	set_cpu(domain, spec);
 	set_lifecycle(domain);
 	add_usb_none(domain);
 	add_channel(domain);
+	add_serial(domain);
 	add_memballoon(domain);
+	if (spec->dac)
+		set_seclabel(domain, spec->dac);
 	if (!set_metadata(domain, facts, error))
 		return NULL;
 	return g_steal_pointer(&domain);
@@ -214,26 +309,13 @@ static GVirConfigDomain *domain_config(const struct domain_spec *spec,
 
 static void complete_cpu(xmlNode *domain, const struct domain_spec *spec)
 {
-	static const char *const slow[] = { "erms", "fsrm" };
-	xmlNode *cpu = child_new(domain, "cpu"), *node;
-	size_t i;
+	xmlNode *cpu = child_need(domain, "cpu");
 
 	set_prop(cpu, "check", "none");
-	if (spec->facts->accel == ACCEL_TCG) {
-		/* The emulator runs "rep movsb" byte by byte: tell the guest not
-		 * to prefer it. */
+	if (spec->facts->accel == ACCEL_TCG)
 		set_prop(cpu, "mode", "maximum");
-		for (i = 0; i < G_N_ELEMENTS(slow); i++) {
-			node = child_new(cpu, "feature");
-			set_prop(node, "policy", "disable");
-			set_prop(node, "name", slow[i]);
-		}
-		return;
-	}
-	set_prop(cpu, "mode", "custom");
-	set_prop(cpu, "match", "exact");
-	node = child_text(cpu, "model", spec->cpu ? spec->cpu : "qemu64");
-	set_prop(node, "fallback", "forbid");
+	else
+		set_prop(child_need(cpu, "model"), "fallback", "forbid");
 }
 
 static void complete_channel(xmlNode *devices, const struct domain_spec *spec)
@@ -250,9 +332,9 @@ static void complete_channel(xmlNode *devices, const struct domain_spec *spec)
 }
 
 /* Appended to, so that the agent can cut the file when it grows too long. */
-static void add_console(xmlNode *devices, const char *path)
+static void complete_serial(xmlNode *devices, const char *path)
 {
-	xmlNode *serial = child_new(devices, "serial");
+	xmlNode *serial = child_need(devices, "serial");
 	xmlNode *source = child_new(serial, "source");
 	xmlNode *target = child_new(serial, "target");
 
@@ -286,14 +368,12 @@ static void add_vsock(xmlNode *devices)
  * By default libvirt makes the kernel's file QEMU's own while a domain runs.
  * The kernel in /boot is the host's and can be read by all: leave it alone.
  */
-static void add_seclabel(xmlNode *domain, const char *dac)
+static void complete_seclabel(xmlNode *domain)
 {
-	xmlNode *label = child_new(domain, "seclabel");
+	xmlNode *label = child_find(domain, "seclabel");
 
-	set_prop(label, "type", "static");
-	set_prop(label, "model", "dac");
-	set_prop(label, "relabel", "no");
-	child_text(label, "label", dac);
+	if (label)
+		set_prop(label, "relabel", "no");
 }
 
 static void complete_document(xmlNode *domain, const struct domain_spec *spec)
@@ -301,19 +381,16 @@ static void complete_document(xmlNode *domain, const struct domain_spec *spec)
 	xmlNode *devices = child_need(domain, "devices");
 	xmlNode *balloon = child_need(devices, "memballoon");
 
-	/* Without ACPI this kernel finds no virtio-mmio device at all. */
-	child_need(child_need(domain, "features"), "acpi");
 	complete_cpu(domain, spec);
 	set_prop(child_need(devices, "controller"), "model", "none");
 	complete_channel(devices, spec);
 	set_prop(balloon, "freePageReporting", "on");
 	add_mmio(balloon);
-	add_console(devices, spec->console);
+	complete_serial(devices, spec->console);
 	add_rng(devices);
 	if (spec->facts->transport == JOB_VSOCK)
 		add_vsock(devices);
-	if (spec->dac)
-		add_seclabel(domain, spec->dac);
+	complete_seclabel(domain);
 }
 
 static char *dump(xmlDoc *doc)

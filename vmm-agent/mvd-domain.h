@@ -43,12 +43,20 @@ struct job_facts {
 	char *agent;   /* socket of the agent that the job belongs to */
 	char *name, *user, *command;
 	char *home;    /* name of the home node */
+	char *from;    /* the node it came from last, "": it has never moved */
 	pid_t pid;     /* of mvrun */
 	uint64_t start; /* its start time, struct process */
 	uid_t uid;
 	int64_t since; /* s since 1970 */
 	unsigned moves, memory, cpus; /* memory in MiB */
 	unsigned boots; /* how often a microVM was started for it */
+	/*
+	 * Of all copies of a job the one with the highest incarnation is the
+	 * job. Each attempt to move it takes the next number, which the source
+	 * notes in `attempt` first; see mvd-migrate.c.
+	 */
+	unsigned incarnation, attempt;
+	unsigned home_patience; /* s without home until it is killed; 0: for ever */
 	bool pin, stay_home;
 	bool probe;    /* no job: the agent's test of KVM */
 	bool frozen;   /* suspended by the agent, because mvrun is stopped */
@@ -59,6 +67,8 @@ struct job_facts {
 };
 
 void job_facts_clear(struct job_facts *facts);
+/* Into an empty one. */
+void job_facts_copy(struct job_facts *to, const struct job_facts *from);
 
 /* The metadata element as text, without a namespace: libvirt adds it and
  * refuses one that is there. Never NULL. */
@@ -85,8 +95,20 @@ struct domain_spec {
 /* The domain's XML, or NULL. */
 char *domain_to_xml(const struct domain_spec *spec, struct err *err);
 
-/* "mv-USER-PROGRAM-PID", with what libvirt would not take replaced. */
-char *domain_name(const struct job_facts *facts);
+/* What differs from node to node in the description of one domain; borrowed. */
+struct domain_place {
+	const char *kernel, *initramfs;
+	const char *socket, *console;
+	const char *dac; /* NULL: libvirt's choice */
+};
+
+/* A running domain's XML, as it is to be where it moves to, or NULL. */
+char *domain_move_xml(const char *xml, const struct domain_place *place,
+		      const struct job_facts *facts, struct err *err);
+
+/* "mv-USER-PROGRAM-PID" at the job's home, "mv-HOME-USER-PROGRAM-PID" at another
+ * node, with what libvirt would not take replaced. */
+char *domain_name(const struct job_facts *facts, const char *node);
 
 /* The guest's vsock address in a running domain's XML; 0 when there is none. */
 unsigned domain_cid(const char *xml);
@@ -97,6 +119,9 @@ char *domain_dac_label(const char *capabilities, enum accel accel);
 /* The first of our CPU baselines that this host's KVM offers, in libvirt's domain
  * capabilities, or NULL. A static string. */
 const char *domain_cpu_baseline(const char *domain_capabilities);
+
+/* May a guest with the baseline `need` run where `have` is the best one? */
+bool domain_cpu_covers(const char *have, const char *need);
 
 /* A copy that is valid UTF-8 and has no control character: those become '?'. */
 char *clean_text(const char *text);

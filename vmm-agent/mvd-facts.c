@@ -45,6 +45,7 @@ static const struct fact {
 	size_t offset;
 	guint64 min, max;
 	const char *const *names;
+	bool optional; /* an older agent's domain has none: it stays zero */
 } facts_table[] = {
 #define FACT(name, type, member, ...) \
 	{ name, type, offsetof(struct job_facts, member), __VA_ARGS__ }
@@ -54,6 +55,7 @@ static const struct fact {
 	FACT("user", FACT_TEXT, user, 0, 0, NULL),
 	FACT("command", FACT_TEXT, command, 0, 0, NULL),
 	FACT("home", FACT_TEXT, home, 0, 0, NULL),
+	FACT("from", FACT_TEXT, from, 0, 0, NULL, true),
 	FACT("pid", FACT_U32, pid, 1, G_MAXINT32, NULL),
 	FACT("start", FACT_U64, start, 0, G_MAXUINT64, NULL),
 	FACT("uid", FACT_U32, uid, 0, G_MAXUINT32 - 1, NULL),
@@ -62,6 +64,9 @@ static const struct fact {
 	FACT("memory", FACT_U32, memory, 1, G_MAXUINT32, NULL),
 	FACT("cpus", FACT_U32, cpus, 1, 4096, NULL),
 	FACT("boots", FACT_U32, boots, 0, G_MAXUINT32, NULL),
+	FACT("incarnation", FACT_U32, incarnation, 0, G_MAXINT32, NULL, true),
+	FACT("attempt", FACT_U32, attempt, 0, G_MAXINT32, NULL, true),
+	FACT("home-patience", FACT_U32, home_patience, 0, G_MAXUINT32, NULL, true),
 	FACT("pin", FACT_BOOL, pin, 0, 1, NULL),
 	FACT("stay-home", FACT_BOOL, stay_home, 0, 1, NULL),
 	FACT("probe", FACT_BOOL, probe, 0, 1, NULL),
@@ -121,6 +126,7 @@ void job_facts_clear(struct job_facts *facts)
 	g_free(facts->user);
 	g_free(facts->command);
 	g_free(facts->home);
+	g_free(facts->from);
 	memset(facts, 0, sizeof(*facts));
 }
 
@@ -223,7 +229,7 @@ static bool read_fact(struct job_facts *facts, const struct fact *fact,
 		    strcmp((const char *)node->name, fact->name) == 0)
 			break;
 	if (!node)
-		return false;
+		return fact->optional;
 	text = xmlNodeGetContent(node);
 	ok = text && fact_from_text(fact, (char *)facts + fact->offset,
 				    (const char *)text);

@@ -10,7 +10,10 @@
 #include "vmm-agent/mvd-process.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #define CONSOLE_BYTES 16384
 #define PANIC_LOOKS 3 /* a second each */
@@ -82,22 +85,19 @@ static void op_done(void *ctx, const struct virt_result *result)
 
 static void run_op(struct job *job, struct job_op *op)
 {
-	struct virt *virt = job->mvd->virt;
-	g_autofree char *xml = NULL;
-
 	g_free(job->by);
 	job->by = g_strdup(op->by);
 	switch (op->kind) {
 	case JOB_OP_SUSPEND:
-		virt_suspend(virt, job->facts.uuid, op_done, op);
+		job_call(job, CALL_SUSPEND, op_done, op);
 		break;
 	case JOB_OP_RESUME:
-		virt_resume(virt, job->facts.uuid, op_done, op);
+		job_call(job, CALL_RESUME, op_done, op);
 		break;
 	case JOB_OP_SAVE:
-		job->facts.frozen = job->freeze.ours;
-		xml = job_facts_to_xml(&job->facts);
-		virt_set_metadata(virt, job->facts.uuid, xml, op_done, op);
+		if (!job->foreign)
+			job->facts.frozen = job->freeze.ours;
+		job_call(job, CALL_SAVE, op_done, op);
 		break;
 	}
 }
@@ -208,7 +208,11 @@ void job_look(struct job *job)
 
 	if (job->stage != JOB_UP || job->mvrun_gone)
 		return;
-	look_at_console(job);
+	if (!job->host && !job->absent)
+		look_at_console(job);
+	if (job->foreign)
+		return;
+	home_look(job);
 	if (process_read(job->facts.pid, &process, &err) < 0 &&
 	    err.num != ESRCH)
 		return;
@@ -220,23 +224,26 @@ void job_look(struct job *job)
 	act(job, freeze_look(&job->freeze, process.state == 'T', now_ms()));
 }
 
-static void tell(struct job *job, const char *what)
+static void tell(struct job *job, const char *what, bool known)
 {
 	struct json_object *event;
 
+	if (job->foreign)
+		hosting_tell(job);
 	if (!job->client)
 		return;
 	event = event_new(what);
 	event_add_string(event, "uuid", job->facts.uuid);
 	event_add_string(event, "by", job->by ? job->by :
 			 "a client of libvirt (virsh?)");
+	event_add_bool(event, "known", known);
 	client_send(job->client, event);
 }
 
 void job_paused(struct job *job)
 {
 	if (freeze_domain_paused(&job->freeze))
-		tell(job, "suspended");
+		tell(job, "suspended", false);
 	g_clear_pointer(&job->by, g_free);
 }
 
@@ -245,10 +252,35 @@ void job_resumed(struct job *job)
 	bool ours = job->freeze.ours;
 
 	if (freeze_domain_resumed(&job->freeze))
-		tell(job, "resumed");
+		tell(job, "resumed", false);
 	g_clear_pointer(&job->by, g_free);
 	if (ours != job->freeze.ours)
 		job_save(job);
+}
+
+void job_tell_state(struct job *job)
+{
+	if (job->stage == JOB_UP && !job->freeze.ours)
+		tell(job, job->freeze.paused ? "suspended" : "resumed", true);
+}
+
+/* What init(1) of a whole machine would do. A program may take its time to end,
+ * or not end, as a machine may. */
+void job_button(struct job *job)
+{
+	struct json_object *event;
+
+	if (job->pidfd < 0)
+		return;
+	if (job->client) {
+		event = event_new("warning");
+		event_add_string(event, "text", "a client of libvirt (virsh?) "
+			"asks the microVM to shut down: the program gets SIGTERM");
+		client_send(job->client, event);
+	}
+	if (syscall(SYS_pidfd_send_signal, job->pidfd, SIGTERM, NULL, 0) < 0)
+		g_message("cannot signal mvrun %ld: %s",
+			  (long)job->facts.pid, g_strerror(errno));
 }
 
 void job_suspend(struct job *job, struct client *client, const char *by)

@@ -2,6 +2,8 @@
 #include "vmm-agent/mvd-jobs.h"
 
 #include "net/cleanup.h"
+#include "vmm-agent/mvd-arrive.h"
+#include "vmm-agent/mvd-migrate.h"
 #include "vmm-agent/mvd-process.h"
 
 #include <errno.h>
@@ -16,6 +18,8 @@ struct jobs *jobs_new(struct mvd *mvd)
 	jobs->mvd = mvd;
 	jobs->by_uuid = g_hash_table_new_full(g_str_hash, g_str_equal, NULL,
 					      (GDestroyNotify)job_unref);
+	jobs->hosting = hosting_new(jobs);
+	jobs->arrivals = arrivals_new(mvd);
 	return jobs;
 }
 
@@ -27,6 +31,8 @@ void jobs_free(struct jobs *jobs)
 	for (i = 0; i < list->len; i++)
 		jobs_remove(list->pdata[i]);
 	g_hash_table_unref(jobs->by_uuid);
+	hosting_free(jobs->hosting);
+	arrivals_free(jobs->arrivals);
 	g_clear_handle_id(&jobs->tick, g_source_remove);
 	g_free(jobs);
 }
@@ -43,6 +49,7 @@ void job_unref(struct job *job)
 		return;
 	job_facts_clear(&job->facts);
 	g_free(job->domain);
+	g_free(job->host);
 	g_free(job->verdict);
 	g_free(job->by);
 	g_free(job);
@@ -71,9 +78,12 @@ struct job *jobs_add(struct jobs *jobs, struct job_facts *facts)
 	job->mvd = jobs->mvd;
 	job->facts = *facts;
 	memset(facts, 0, sizeof(*facts));
-	job->domain = domain_name(&job->facts);
+	job->domain = domain_name(&job->facts, jobs->mvd->node);
 	job->pidfd = -1;
 	job->dialled = -1;
+	job->spare = -1;
+	job->foreign = job->facts.home &&
+		       g_strcmp0(job->facts.home, jobs->mvd->node) != 0;
 	g_queue_init(&job->ops);
 	g_hash_table_insert(jobs->by_uuid, job->facts.uuid, job);
 	if (!jobs->tick)
@@ -94,6 +104,8 @@ void jobs_remove(struct job *job)
 	job->pidfd = -1;
 	cleanup_fd_(&job->dialled);
 	job->dialled = -1;
+	cleanup_fd_(&job->spare);
+	job->spare = -1;
 	g_hash_table_remove(job->mvd->jobs->by_uuid, job->facts.uuid);
 }
 
@@ -104,12 +116,14 @@ struct job *jobs_find(const struct jobs *jobs, const char *uuid)
 
 bool job_may_touch(const struct job *job, uid_t uid)
 {
-	return !job->mvrun_gone && (uid == 0 || uid == job->facts.uid);
+	/* A foreign job's user is a user of its home, not of this node. */
+	return !job->mvrun_gone &&
+	       (uid == 0 || (uid == job->facts.uid && !job->foreign));
 }
 
 bool job_owned_by(const struct job *job, const struct client *client)
 {
-	return client_pid(client) == job->facts.pid &&
+	return !job->foreign && client_pid(client) == job->facts.pid &&
 	       client_start(client) != 0 &&
 	       client_start(client) == job->facts.start &&
 	       client_uid(client) == job->facts.uid;
@@ -229,10 +243,14 @@ GPtrArray *jobs_list(const struct jobs *jobs)
 
 const char *job_state(const struct job *job)
 {
+	if (job->lost)
+		return job->foreign ? "HOME-LOST" : "HOST-LOST";
 	if (job->freeze.ours)
 		return "stopped";
 	if (job->freeze.paused)
 		return "suspended";
+	if (job->migration || job->absent)
+		return "moving";
 	return job->facts.started ? "running" : "starting";
 }
 
@@ -240,6 +258,7 @@ struct json_object *job_to_json(const struct job *job)
 {
 	const struct job_facts *facts = &job->facts;
 	struct json_object *json = json_object_new_object();
+	g_autofree char *obstacle = NULL;
 
 	event_add_number(json, "pid", facts->pid);
 	event_add_string(json, "name", facts->name);
@@ -248,9 +267,13 @@ struct json_object *job_to_json(const struct job *job)
 	event_add_number(json, "uid", facts->uid);
 	event_add_string(json, "command", facts->command);
 	event_add_string(json, "home", facts->home);
-	event_add_string(json, "host", job->mvd->node);
+	event_add_string(json, "host", job->host ? job->host :
+			 job->absent ? "" : job->mvd->node);
+	event_add_string(json, "from", facts->from);
 	event_add_string(json, "state", job_state(job));
 	event_add_number(json, "since", facts->since);
+	if (job->lost)
+		event_add_number(json, "lost_since", job->lost);
 	event_add_number(json, "moves", facts->moves);
 	event_add_number(json, "memory", facts->memory);
 	event_add_number(json, "cpus", facts->cpus);
@@ -260,6 +283,9 @@ struct json_object *job_to_json(const struct job *job)
 			 job_transport_name(facts->transport));
 	event_add_string(json, "domain", job->domain);
 	event_add_bool(json, "pin", facts->pin);
+	event_add_number(json, "incarnation", facts->incarnation);
+	obstacle = migrate_obstacle(job);
+	event_add_string(json, "stays", obstacle ? obstacle : "");
 	return json;
 }
 

@@ -42,6 +42,17 @@ struct job {
 	bool stopped_early;    /* ended while libvirt was still starting it */
 	enum virt_event stop;
 	unsigned cid;          /* vsock address, 0: none */
+	/* Where it is. Both roles may be played by one node, and often are. */
+	char *host;            /* the peer that has its microVM; NULL: we have */
+	bool absent;           /* nobody has it just now: it was sent away by hand */
+	bool leftover;         /* it runs elsewhere, but a failed move left a copy here */
+	bool foreign;          /* its mvrun is at another node, facts.home */
+	bool told_home;        /* home knows the facts */
+	gint64 heard;          /* ms: the last word of its host, or of its home */
+	int64_t lost;          /* s since 1970: host or home is out of reach; 0 */
+	unsigned confirmed;    /* incarnation that mvrun has had a link to */
+	struct peer_question *starter; /* home, which waits for it to be up */
+	struct migration *migration;   /* from here, or NULL */
 	struct freeze freeze;
 	off_t console_size;    /* at the last look */
 	unsigned panicked;     /* looks since it told of a panic */
@@ -51,15 +62,24 @@ struct job {
 	guint attach_timer;
 	gint64 attach_since;
 	int dialled;           /* a vsock connection nobody asked for yet, or -1 */
+	gint64 open_again;     /* us: not before this */
+	bool opening;          /* a stream to its host is being opened */
+	int spare;             /* a stream to where it moves to, opened early, or -1 */
+	unsigned spare_incarnation;
 	/* Changes to the domain, one at a time, in order */
 	GQueue ops;            /* struct job_op */
 	bool op_running;
 };
 
+struct hosting;
+struct arrivals;
+
 struct jobs {
 	struct mvd *mvd;
 	GHashTable *by_uuid;   /* owns a reference of each job */
 	guint tick;
+	struct hosting *hosting;   /* what other homes are told: mvd-host.c */
+	struct arrivals *arrivals; /* what is about to come here: mvd-arrive.c */
 };
 
 /* The table: mvd-jobs.c */
@@ -104,15 +124,40 @@ int job_run(struct jobs *jobs, struct client *client,
 	    const struct request *request, struct err *err);
 /* What jobs wait for may have come. */
 void jobs_advance(struct jobs *jobs);
-/* libvirt answers: adopt, reap and destroy until table and libvirt agree. */
-void jobs_reconcile(struct jobs *jobs, GPtrArray *domains);
 void jobs_event(struct jobs *jobs, const char *uuid, enum virt_event event);
 /* Its mvrun does not exist any more. */
 void job_mvrun_gone(struct job *job);
 /* Destroy its microVM and tell mvrun why: the text is taken. */
 void job_condemn(struct job *job, enum gone_reason reason, char *text);
+/* Its domain is to end, whatever the reason, or has been told to. */
+bool job_is_ending(const struct job *job);
+/* Its domain is no more; mvrun, or the home, is told why. */
+void job_gone(struct job *job, enum gone_reason reason, const char *text);
+/* The domain that was to be destroyed is no more. */
+void job_destroyed(struct job *job);
+void job_destroy(struct job *job);
+/* Follow the life of its mvrun. -1 with ESRCH: it has ended already. */
+int job_watch_mvrun(struct job *job, struct err *err);
+void job_advance(struct job *job);
+/* The facts about the job that the process behind `client` asks for. */
+void job_fill_facts(struct job_facts *facts, const struct mvd *mvd,
+		    const struct client *client, const struct request *request);
+/* Its domain is there, here or at its host. */
+void job_up(struct job *job);
+/* It cannot begin, and is out of the table now. */
+void job_fail(struct job *job, const char *text, const char *hint);
+void job_send(struct job *job, unsigned boot_limit);
+void job_send_phase(struct job *job, const char *phase, const char *text);
+void job_send_warning(struct job *job, const char *text);
 void job_started(struct job *job);
 void job_boot_failed(struct job *job);
+
+/* Domains that were not started by this agent: mvd-adopt.c */
+
+/* libvirt answers: adopt, reap and destroy until table and libvirt agree. */
+void jobs_reconcile(struct jobs *jobs, GPtrArray *domains);
+/* A domain runs that was not here before: it has come from another node. */
+void jobs_look_at(struct jobs *jobs, const char *uuid);
 
 /* Stopped and resumed: mvd-hold.c */
 
@@ -121,18 +166,89 @@ void job_running(struct job *job);
 void job_look(struct job *job);
 void job_paused(struct job *job);
 void job_resumed(struct job *job);
+/* Its mvrun has a new connection, and may have missed what happened meanwhile. */
+void job_tell_state(struct job *job);
 /* Carry out a user's wish; `client` gets the answer. */
 void job_suspend(struct job *job, struct client *client, const char *by);
 void job_resume(struct job *job, struct client *client, const char *by);
+/* Somebody asked the microVM to shut down: ask the program to end. */
+void job_button(struct job *job);
 /* Write the facts into the domain's metadata, soon. */
 void job_save(struct job *job);
 void job_drop_ops(struct job *job);
+
+/* What is done to a job's domain, here or at its host: mvd-call.c */
+
+enum job_call {
+	CALL_DESTROY,
+	CALL_SUSPEND,
+	CALL_RESUME,
+	CALL_SAVE, /* its facts */
+};
+void job_call(struct job *job, enum job_call call, virt_done_fn done,
+	      void *ctx);
+
+/* Jobs of other homes, hosted here: mvd-host.c */
+
+struct hosting *hosting_new(struct jobs *jobs);
+void hosting_free(struct hosting *hosting);
+/* A foreign job has changed: its home is told now, not in a while. */
+void hosting_tell(struct job *job);
+/* A foreign job is no more (`to` NULL), or has gone to another node. Its home is
+ * told until it knows. */
+void hosting_ended(struct job *job, enum gone_reason reason, const char *text,
+		   const char *to);
+/* After an attempt to move it that failed, or whose outcome an agent that was
+ * restarted cannot know: ask its home whether the copy here is still the job. */
+void hosting_claim(struct job *job);
+
+/* Jobs of this home, hosted elsewhere: mvd-home.c */
+
+/* Start it at job->host. */
+void home_start(struct job *job);
+/* Look after those that have not been heard of for a while. */
+void home_look(struct job *job);
+/* mvrun says that its job is at another node: we have been restarted. NULL when
+ * it cannot be. */
+struct job *home_recall(struct jobs *jobs, struct client *client,
+			const struct request *request);
+/* What a host says about a job of ours, and what it is to do with it. */
+enum verdict {
+	VERDICT_KEEP,    /* it is the job */
+	VERDICT_WAIT,    /* not yet known */
+	VERDICT_FACTS,   /* tell me its facts */
+	VERDICT_DESTROY, /* a stale copy, or its mvrun has ended */
+};
+struct claim {
+	const char *uuid, *facts; /* facts may be NULL */
+	unsigned incarnation;
+	bool paused;
+};
+enum verdict home_judge(struct jobs *jobs, const char *host,
+			const struct claim *claim);
+void home_ended(struct jobs *jobs, const char *host, const char *uuid,
+		unsigned incarnation, enum gone_reason reason,
+		const char *text, const char *to);
+/* May the copy at `host`, which an attempt to move has left there, go on as
+ * `incarnation`? The question gets its answer when it is known. */
+void home_claim(struct jobs *jobs, const char *host, const char *uuid,
+		unsigned incarnation, struct peer_question *question);
+/* The same for the copy here. */
+enum verdict home_claim_here(struct job *job, unsigned incarnation);
+/* It is about to move: get ready. */
+void home_moving(struct job *job, const char *to, unsigned incarnation);
+/* mvrun has a link to the incarnation, or cannot have one. */
+void home_linked(struct job *job, unsigned incarnation, bool linked);
 
 /* Transports: mvd-attach.c */
 
 /* The owner wants a transport; it gets one as soon as there is one. */
 void job_attach(struct job *job);
 void job_attach_stop(struct job *job);
+/* Open a stream to where it will be, before it is there. */
+void job_attach_early(struct job *job, const char *to, unsigned incarnation);
+/* A connection to the microVM here, for a stream from its home, or -1. */
+int job_connect(struct job *job);
 /* A guest dialled by vsock. */
 void jobs_dialled(struct jobs *jobs, unsigned cid, int fd);
 

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "vmm-agent/mvd-libvirt.h"
+#include "vmm-agent/mvd-libvirt-handle.h"
 
 #include <libvirt-glib/libvirt-glib.h>
 #include <libvirt-gobject/libvirt-gobject.h>
+#include <libvirt/libvirt-qemu.h>
 #include <libvirt/libvirt.h>
 #include <libvirt/virterror.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define RETRY_MS 2000
 /* The first call of a session daemon probes QEMU, which takes its time. */
@@ -23,7 +25,7 @@ struct virt {
 	enum virt_state state;
 	char *error;
 	struct virt_facts facts;
-	int event_id;
+	int event_id, button_id;
 	guint retry, limit;
 	bool pending;               /* an attempt is under way */
 	unsigned generation;        /* of the connection */
@@ -36,7 +38,7 @@ struct setup {
 	unsigned generation;
 	struct virt_facts facts;
 	GPtrArray *domains;
-	int event_id;
+	int event_id, button_id;
 	char *error;
 };
 
@@ -108,6 +110,8 @@ static enum virt_event stop_event(int detail)
 		return VIRT_DESTROYED;
 	case VIR_DOMAIN_EVENT_STOPPED_SAVED:
 		return VIRT_SAVED;
+	case VIR_DOMAIN_EVENT_STOPPED_MIGRATED:
+		return VIRT_MIGRATED;
 	default:
 		return VIRT_CRASHED;
 	}
@@ -118,7 +122,9 @@ static bool translate(int type, int detail, enum virt_event *event)
 	switch (type) {
 	case VIR_DOMAIN_EVENT_SUSPENDED:
 		*event = VIRT_PAUSED;
-		return true;
+		/* At its switch-over nobody has suspended it. */
+		return detail != VIR_DOMAIN_EVENT_SUSPENDED_MIGRATED &&
+		       detail != VIR_DOMAIN_EVENT_SUSPENDED_POSTCOPY;
 	case VIR_DOMAIN_EVENT_RESUMED:
 		*event = VIRT_RESUMED;
 		return true;
@@ -142,6 +148,26 @@ static int on_lifecycle(virConnectPtr conn, virDomainPtr dom, int type,
 	    translate(type, detail, &event))
 		virt->handlers->event(virt->ctx, uuid, event);
 	return 0;
+}
+
+/*
+ * "virsh shutdown" presses a button that the guest does not listen to, and libvirt
+ * has no event for that; QEMU has one, which libvirt passes on.
+ */
+static void on_button(virConnectPtr conn, virDomainPtr dom, const char *event,
+		      long long seconds, unsigned micros, const char *details,
+		      void *ctx)
+{
+	char uuid[VIR_UUID_STRING_BUFLEN];
+	struct virt *virt = ctx;
+
+	(void)conn;
+	(void)event;
+	(void)seconds;
+	(void)micros;
+	(void)details;
+	if (virDomainGetUUIDString(dom, uuid) == 0)
+		virt->handlers->event(virt->ctx, uuid, VIRT_POWERDOWN);
 }
 
 static gboolean lost_idle(void *p)
@@ -185,8 +211,13 @@ static struct virt_domain *describe(virDomainPtr dom)
 	domain->name = g_strdup(virDomainGetName(dom));
 	domain->metadata = g_strdup(metadata);
 	free(metadata);
-	if (virDomainGetState(dom, &state, &reason, 0) == 0)
-		domain->paused = state == VIR_DOMAIN_PAUSED;
+	if (virDomainGetState(dom, &state, &reason, 0) == 0 &&
+	    state == VIR_DOMAIN_PAUSED) {
+		domain->moving = reason == VIR_DOMAIN_PAUSED_MIGRATION ||
+				 reason == VIR_DOMAIN_PAUSED_POSTCOPY ||
+				 reason == VIR_DOMAIN_PAUSED_STARTING_UP;
+		domain->paused = !domain->moving;
+	}
 	xml = virDomainGetXMLDesc(dom, 0);
 	if (xml)
 		domain->cid = domain_cid(xml);
@@ -257,6 +288,9 @@ static void setup_thread(GTask *task, void *source, void *data,
 	setup->event_id = virConnectDomainEventRegisterAny(setup->conn, NULL,
 		VIR_DOMAIN_EVENT_ID_LIFECYCLE,
 		VIR_DOMAIN_EVENT_CALLBACK(on_lifecycle), setup->virt, NULL);
+	/* Without it all else works. */
+	setup->button_id = virConnectDomainQemuMonitorEventRegister(setup->conn,
+		NULL, "POWERDOWN", on_button, setup->virt, NULL, 0);
 	if (setup->event_id < 0 || list_domains(setup) < 0)
 		setup->error = last_error();
 	else
@@ -274,6 +308,7 @@ static void setup_done(GObject *source, GAsyncResult *result, void *ctx)
 		return;
 	virt->pending = false;
 	virt->event_id = setup->event_id;
+	virt->button_id = setup->button_id;
 	if (setup->error) {
 		virt_lost(virt, setup->error);
 		return;
@@ -296,7 +331,7 @@ static void start_setup(struct virt *virt)
 	setup->conn = virt->conn;
 	setup->virt = virt;
 	setup->generation = virt->generation;
-	setup->event_id = -1;
+	setup->event_id = setup->button_id = -1;
 	setup->domains = g_ptr_array_new_with_free_func(domain_free);
 	g_task_set_task_data(task, setup, setup_free);
 	g_task_run_in_thread(task, setup_thread);
@@ -352,10 +387,13 @@ static void drop_connection(struct virt *virt)
 		if (virt->event_id >= 0)
 			virConnectDomainEventDeregisterAny(virt->conn,
 							   virt->event_id);
+		if (virt->button_id >= 0)
+			virConnectDomainQemuMonitorEventDeregister(virt->conn,
+				virt->button_id);
 		virConnectClose(virt->conn);
 		virt->conn = NULL;
 	}
-	virt->event_id = -1;
+	virt->event_id = virt->button_id = -1;
 	if (virt->connection) {
 		if (gvir_connection_is_open(virt->connection))
 			gvir_connection_close(virt->connection);
@@ -419,7 +457,7 @@ struct virt *virt_new(const char *uri, const struct virt_handlers *handlers,
 	virt->uri = g_strdup(uri);
 	virt->handlers = handlers;
 	virt->ctx = ctx;
-	virt->event_id = -1;
+	virt->event_id = virt->button_id = -1;
 	virt->state = VIRT_DOWN;
 	virt->error = g_strdup("not connected to libvirt yet");
 	return virt;
@@ -448,7 +486,13 @@ const char *virt_error(const struct virt *virt)
 
 const char *virt_hint(const struct virt *virt)
 {
-	if (g_str_has_prefix(virt->uri, "qemu:///session"))
+	bool session = g_str_has_prefix(virt->uri, "qemu:///session");
+
+	/* Where libvirt itself looks for what it is to start. */
+	if (session && access("/usr/sbin/libvirtd", X_OK) < 0 &&
+	    access("/usr/sbin/virtqemud", X_OK) < 0)
+		return "there is no libvirtd: install libvirt-daemon";
+	if (session)
 		return "see whether \"virsh -c qemu:///session list\" works";
 	return "start libvirtd";
 }
@@ -461,6 +505,13 @@ const struct virt_facts *virt_facts(const struct virt *virt)
 const char *virt_uri(const struct virt *virt)
 {
 	return virt->uri;
+}
+
+virConnectPtr virt_handle(struct virt *virt)
+{
+	if (virt->state != VIRT_UP || virConnectRef(virt->conn) < 0)
+		return NULL;
+	return virt->conn;
 }
 
 /* Operations */
@@ -566,8 +617,7 @@ static void op_begin(struct virt *virt, enum op_kind kind, const char *uuid,
 	GTask *task = g_task_new(NULL, NULL, op_done, NULL);
 
 	op->kind = kind;
-	if (virt->state == VIRT_UP && virConnectRef(virt->conn) == 0)
-		op->conn = virt->conn;
+	op->conn = virt_handle(virt);
 	op->uuid = g_strdup(uuid);
 	op->text = g_strdup(text);
 	op->done = done;
@@ -605,4 +655,67 @@ void virt_set_metadata(struct virt *virt, const char *uuid, const char *xml,
 		       virt_done_fn done, void *ctx)
 {
 	op_begin(virt, OP_METADATA, uuid, xml, done, ctx);
+}
+
+/* Describing one domain */
+
+struct look {
+	virConnectPtr conn; /* NULL: not connected */
+	char *uuid;
+	struct virt_domain *domain;
+	virt_described_fn done;
+	void *ctx;
+};
+
+static void look_free(void *p)
+{
+	struct look *look = p;
+
+	if (look->conn)
+		virConnectClose(look->conn);
+	if (look->domain)
+		domain_free(look->domain);
+	g_free(look->uuid);
+	g_free(look);
+}
+
+static void look_thread(GTask *task, void *source, void *data,
+			GCancellable *cancellable)
+{
+	struct look *look = data;
+	virDomainPtr dom;
+
+	(void)source;
+	(void)cancellable;
+	dom = look->conn ? virDomainLookupByUUIDString(look->conn, look->uuid) :
+			   NULL;
+	if (dom) {
+		look->domain = describe(dom);
+		virDomainFree(dom);
+	}
+	g_task_return_boolean(task, TRUE);
+}
+
+static void look_done(GObject *source, GAsyncResult *result, void *ctx)
+{
+	struct look *look = g_task_get_task_data(G_TASK(result));
+
+	(void)source;
+	(void)ctx;
+	look->done(look->ctx, look->domain);
+}
+
+void virt_describe(struct virt *virt, const char *uuid, virt_described_fn done,
+		   void *ctx)
+{
+	GTask *task = g_task_new(NULL, NULL, look_done, NULL);
+	struct look *look = g_new0(struct look, 1);
+
+	look->conn = virt_handle(virt);
+	look->uuid = g_strdup(uuid);
+	look->done = done;
+	look->ctx = ctx;
+	g_task_set_task_data(task, look, look_free);
+	g_task_run_in_thread(task, look_thread);
+	g_object_unref(task);
 }

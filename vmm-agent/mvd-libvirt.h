@@ -32,9 +32,11 @@ enum virt_event {
 	VIRT_PAUSED,
 	VIRT_RESUMED,
 	VIRT_DESTROYED, /* by a call of libvirt's */
-	VIRT_SHUTDOWN,  /* by the guest */
+	VIRT_POWERDOWN, /* its power button was pressed: it is asked to end */
+	VIRT_SHUTDOWN,  /* by the guest, or a reset by anybody */
 	VIRT_CRASHED,   /* QEMU ended by itself, or the guest crashed */
 	VIRT_SAVED,     /* by a call of libvirt's, to a file */
+	VIRT_MIGRATED,  /* it runs somewhere else now */
 };
 
 /* A running domain that carries our metadata. */
@@ -42,6 +44,7 @@ struct virt_domain {
 	char uuid[UUID_TEXT_SIZE];
 	char *name, *metadata;
 	bool paused;
+	bool moving; /* paused by a migration: it may run somewhere else */
 	unsigned cid;
 };
 
@@ -83,6 +86,11 @@ const char *virt_hint(const struct virt *virt);
 /* Valid after the connection was up once, else zeros. */
 const struct virt_facts *virt_facts(const struct virt *virt);
 const char *virt_uri(const struct virt *virt);
+
+/* A domain with our metadata, or NULL: there is none such. */
+typedef void (*virt_described_fn)(void *ctx, const struct virt_domain *domain);
+void virt_describe(struct virt *virt, const char *uuid, virt_described_fn done,
+		   void *ctx);
 
 /* Operations on domains. `done` is always called, and not before they return. */
 void virt_start(struct virt *virt, const char *xml, virt_done_fn done,

@@ -12,8 +12,10 @@
 #include "vmm-agent/mvd-jobs.h"
 
 #include "net/cleanup.h"
+#include "net/peer.h"
 #include "vmm-agent/mvd-boot.h"
 #include "vmm-agent/mvd-kit.h"
+#include "vmm-agent/mvd-migrate.h"
 #include "vmm-agent/mvd-node.h"
 #include "vmm-agent/mvd-probe.h"
 #include "vmm-agent/mvd-process.h"
@@ -32,12 +34,9 @@
 #define CONSOLE_BYTES 16384
 #define DESTROY_AGAIN_S 2
 
-static void job_advance(struct job *job);
-static void job_destroy(struct job *job);
-
 /* To mvrun */
 
-static void send_phase(struct job *job, const char *phase, const char *text)
+void job_send_phase(struct job *job, const char *phase, const char *text)
 {
 	struct json_object *event;
 
@@ -50,7 +49,7 @@ static void send_phase(struct job *job, const char *phase, const char *text)
 	client_send(job->client, event);
 }
 
-static void send_warning(struct job *job, const char *text)
+void job_send_warning(struct job *job, const char *text)
 {
 	struct json_object *event;
 
@@ -70,7 +69,7 @@ static unsigned boot_limit(const struct job *job)
 	return limit * (1 + jobs_count_booting(job->mvd->jobs) / node_cpus());
 }
 
-static void send_job(struct job *job)
+void job_send(struct job *job, unsigned limit)
 {
 	struct json_object *event = event_new("job");
 
@@ -79,26 +78,30 @@ static void send_job(struct job *job)
 	event_add_string(event, "accel", accel_name(job->facts.accel));
 	event_add_number(event, "memory", job->facts.memory);
 	event_add_number(event, "cpus", job->facts.cpus);
-	event_add_number(event, "boot_limit", boot_limit(job));
+	event_add_number(event, "boot_limit", limit);
 	client_send(job->client, event);
 }
 
 /* The job cannot begin: mvrun hears why, and there is no job any more. */
-static void job_fail(struct job *job, const char *text, const char *hint)
+void job_fail(struct job *job, const char *text, const char *hint)
 {
 	if (job->client)
 		client_error(job->client, "run", text, hint);
+	if (job->starter)
+		peer_refuse(g_steal_pointer(&job->starter), text);
 	boot_remove_files(job->mvd, job->facts.uuid, NULL);
 	jobs_remove(job);
 }
 
 /* The domain is no more. */
-static void job_gone(struct job *job, enum gone_reason reason,
-		     const char *text)
+void job_gone(struct job *job, enum gone_reason reason,
+	      const char *text)
 {
 	struct json_object *event;
 
 	g_info("job %ld is gone: %s", (long)job->facts.pid, text);
+	if (job->foreign)
+		hosting_ended(job, reason, text, NULL);
 	if (job->client) {
 		event = event_new("gone");
 		event_add_string(event, "uuid", job->facts.uuid);
@@ -140,7 +143,7 @@ static gboolean on_pid_exit(int fd, GIOCondition condition, void *p)
 	return G_SOURCE_REMOVE;
 }
 
-static int watch_mvrun(struct job *job, struct err *err)
+int job_watch_mvrun(struct job *job, struct err *err)
 {
 	job->pidfd = process_open(job->facts.pid, job->facts.start, err);
 	if (job->pidfd < 0)
@@ -188,7 +191,7 @@ static void give_up(struct job *job)
 }
 
 /* The domain that was to be destroyed is no more. */
-static void job_destroyed(struct job *job)
+void job_destroyed(struct job *job)
 {
 	if (job->mvrun_gone) {
 		boot_remove_files(job->mvd, job->facts.uuid, job->domain);
@@ -226,26 +229,27 @@ static void destroy_done(void *ctx, const struct virt_result *result)
 	job_unref(job);
 }
 
-static void job_destroy(struct job *job)
+void job_destroy(struct job *job)
 {
 	if (job->mvrun_gone)
 		boot_remove_files(job->mvd, job->facts.uuid, NULL);
-	if (job->destroying)
+	if (job->migration)
+		migrate_abort(job); /* destroyed when that is over */
+	if (job->destroying || job->migration)
 		return;
 	job->destroying = true;
-	virt_destroy(job->mvd->virt, job->facts.uuid, destroy_done,
-		     job_ref(job));
+	job_call(job, CALL_DESTROY, destroy_done, job_ref(job));
 }
 
 /* It is being destroyed, for whatever reason. */
-static bool is_ending(const struct job *job)
+bool job_is_ending(const struct job *job)
 {
 	return job->mvrun_gone || job->rebooting || job->verdict;
 }
 
 void job_condemn(struct job *job, enum gone_reason reason, char *text)
 {
-	if (job->stage != JOB_UP || is_ending(job)) {
+	if (job->stage != JOB_UP || job_is_ending(job)) {
 		g_free(text);
 		return;
 	}
@@ -257,11 +261,45 @@ void job_condemn(struct job *job, enum gone_reason reason, char *text)
 
 /* Beginning */
 
-static void job_up(struct job *job)
+/* Home has asked for it, and takes it from here. */
+static void tell_starter(struct job *job)
+{
+	struct json_object *answer = json_object_new_object();
+
+	event_add_string(answer, "accel", accel_name(job->facts.accel));
+	event_add_string(answer, "transport",
+			 job_transport_name(job->facts.transport));
+	event_add_number(answer, "cpus", job->facts.cpus);
+	event_add_number(answer, "memory", job->facts.memory);
+	event_add_number(answer, "boot_limit", boot_limit(job));
+	if (job->starter)
+		peer_answer(g_steal_pointer(&job->starter), answer);
+	else
+		json_object_put(answer);
+}
+
+void job_up(struct job *job)
 {
 	job->stage = JOB_UP;
-	send_phase(job, "booting", "the microVM boots");
-	job_attach(job);
+	job_send_phase(job, "booting", "the microVM boots");
+	if (job->foreign)
+		tell_starter(job);
+	else
+		job_attach(job);
+}
+
+/* It was sent away by hand, by a client of libvirt. Its new host will tell. */
+static void job_left(struct job *job)
+{
+	if (job->foreign) {
+		hosting_ended(job, GONE_UNKNOWN, "", "");
+		boot_remove_files(job->mvd, job->facts.uuid, job->domain);
+		jobs_remove(job);
+		return;
+	}
+	job->absent = true;
+	job->heard = g_get_monotonic_time() / 1000;
+	boot_remove_files(job->mvd, job->facts.uuid, job->domain);
 }
 
 /* A domain ended by itself, or by somebody else than us. */
@@ -286,7 +324,8 @@ static void job_stop(struct job *job, enum virt_event event)
 				"libvirt (virsh?)");
 	} else if (event == VIRT_SHUTDOWN) {
 		reason = GONE_SHUTDOWN;
-		text = g_strdup("its microVM was shut down from inside");
+		text = g_strdup("its microVM was shut down, or reset: a job "
+				"does not survive that");
 	} else {
 		reason = GONE_CRASHED;
 		text = g_strdup_printf("its QEMU ended unexpectedly (see %s)",
@@ -361,12 +400,12 @@ static void job_boot(struct job *job)
 	choose_transport(job);
 	job->facts.boots++;
 	if (warning)
-		send_warning(job, warning);
+		job_send_warning(job, warning);
 	if (job->client && !job->told)
-		send_job(job);
+		job_send(job, boot_limit(job));
 	job->told = true;
 	text = g_strdup_printf("starting the domain %s", job->domain);
-	send_phase(job, "starting", text);
+	job_send_phase(job, "starting", text);
 	xml = boot_xml(mvd, &job->facts, &err);
 	if (!xml) {
 		job_fail(job, err.text, "");
@@ -382,9 +421,13 @@ static void advance(struct job *job)
 
 	if (job->stage != JOB_WAITING)
 		return;
+	if (job->host) {
+		home_start(job);
+		return;
+	}
 	switch (virt_state(mvd->virt)) {
 	case VIRT_CONNECTING:
-		send_phase(job, "connecting", "connecting to libvirt");
+		job_send_phase(job, "connecting", "connecting to libvirt");
 		return;
 	case VIRT_DOWN:
 		job_fail(job, virt_error(mvd->virt), virt_hint(mvd->virt));
@@ -394,7 +437,7 @@ static void advance(struct job *job)
 	}
 	switch (kit_state(mvd->kit)) {
 	case KIT_RUNNING:
-		send_phase(job, "kit", "making the guest's image");
+		job_send_phase(job, "kit", "making the guest's image");
 		return;
 	case KIT_FAILED:
 		job_fail(job, kit_error(mvd->kit), "see mvctl doctor");
@@ -403,7 +446,7 @@ static void advance(struct job *job)
 		break;
 	}
 	if (probe_accel(mvd->probe) == ACCEL_AUTO) {
-		send_phase(job, "probing", "finding out whether KVM works");
+		job_send_phase(job, "probing", "finding out whether KVM works");
 		probe_advance(mvd->probe);
 	}
 	if (probe_accel(mvd->probe) != ACCEL_AUTO &&
@@ -412,7 +455,7 @@ static void advance(struct job *job)
 }
 
 /* Which may end the job. */
-static void job_advance(struct job *job)
+void job_advance(struct job *job)
 {
 	job_ref(job);
 	advance(job);
@@ -442,9 +485,9 @@ static char *user_name(uid_t uid)
 	return g_strdup_printf("%u", (unsigned)uid);
 }
 
-static void fill_facts(struct job_facts *facts, const struct mvd *mvd,
-		       const struct client *client,
-		       const struct request *request)
+void job_fill_facts(struct job_facts *facts, const struct mvd *mvd,
+		    const struct client *client,
+		    const struct request *request)
 {
 	memcpy(facts->uuid, request->uuid, sizeof(facts->uuid));
 	facts->agent = g_strdup(mvd->config.socket);
@@ -452,6 +495,10 @@ static void fill_facts(struct job_facts *facts, const struct mvd *mvd,
 	facts->command = clean_text(request->command);
 	facts->user = user_name(client_uid(client));
 	facts->home = g_strdup(mvd->node);
+	facts->from = g_strdup("");
+	facts->incarnation = 1;
+	facts->attempt = 1;
+	facts->home_patience = request->home_patience;
 	facts->pid = client_pid(client);
 	facts->start = client_start(client);
 	facts->uid = client_uid(client);
@@ -512,10 +559,12 @@ int job_run(struct jobs *jobs, struct client *client,
 	if (node_admit(memory.total, node_cpus(), &facts.memory, facts.cpus,
 		       err) < 0)
 		return -1;
-	fill_facts(&facts, mvd, client, request);
+	job_fill_facts(&facts, mvd, client, request);
 	job = jobs_add(jobs, &facts);
 	job->client = client;
-	if (watch_mvrun(job, err) < 0) {
+	if (request->on[0] && strcmp(request->on, mvd->node) != 0)
+		job->host = g_strdup(request->on);
+	if (job_watch_mvrun(job, err) < 0) {
 		jobs_remove(job);
 		return -1;
 	}
@@ -537,7 +586,7 @@ void job_started(struct job *job)
 
 void job_boot_failed(struct job *job)
 {
-	if (job->stage != JOB_UP || is_ending(job))
+	if (job->stage != JOB_UP || job_is_ending(job))
 		return;
 	if (job->facts.started || job->facts.boots >= MAX_BOOTS) {
 		give_up(job);
@@ -545,7 +594,7 @@ void job_boot_failed(struct job *job)
 	}
 	job_attach_stop(job);
 	job->rebooting = true;
-	send_warning(job, "the microVM did not boot in time; starting it once "
+	job_send_warning(job, "the microVM did not boot in time; starting it once "
 		     "more");
 	job_destroy(job);
 }
@@ -556,140 +605,24 @@ void jobs_event(struct jobs *jobs, const char *uuid, enum virt_event event)
 {
 	struct job *job = jobs_find(jobs, uuid);
 
-	if (!job)
+	if (!job || job->host || job->absent) {
+		if (event == VIRT_RESUMED)
+			jobs_look_at(jobs, uuid);
 		return;
+	}
 	if (event == VIRT_PAUSED)
 		job_paused(job);
 	else if (event == VIRT_RESUMED)
 		job_resumed(job);
+	else if (event == VIRT_POWERDOWN)
+		job_button(job);
 	else if (job->stage == JOB_STARTING) {
 		job->stopped_early = true;
 		job->stop = event;
-	} else if (job->stage == JOB_UP && !is_ending(job))
+	} else if (event == VIRT_MIGRATED && job->migration) {
+		/* By us: mvd-migrate.c knows. */
+	} else if (event == VIRT_MIGRATED) {
+		job_left(job);
+	} else if (job->stage == JOB_UP && !job_is_ending(job))
 		job_stop(job, event);
-}
-
-/* A job of a predecessor, or one whose start was cut off. */
-static void adopt(struct jobs *jobs, const struct virt_domain *domain,
-		  struct job_facts *facts)
-{
-	struct job *job = jobs_add(jobs, facts);
-	struct err err = { 0 };
-
-	g_free(job->domain);
-	job->domain = g_strdup(domain->name);
-	job->stage = JOB_UP;
-	job->told = true;
-	job->cid = domain->cid;
-	job->freeze.paused = domain->paused;
-	job->freeze.ours = domain->paused && job->facts.frozen;
-	job->freeze.seen = true;
-	if (job->facts.transport == JOB_VSOCK &&
-	    vsock_listen(jobs->mvd->vsock, job->facts.vsock_port, &err) == 0)
-		g_message("job %ld: %s", (long)job->facts.pid, err.text);
-	if (watch_mvrun(job, &err) < 0 && err.num == ESRCH)
-		job_mvrun_gone(job);
-	else
-		g_info("adopted job %ld", (long)job->facts.pid);
-}
-
-/* A domain that we know and that is still there: catch up. */
-static void catch_up(struct job *job, const struct virt_domain *domain)
-{
-	if (job->stage != JOB_UP)
-		return;
-	if (domain->paused && !job->freeze.paused)
-		job_paused(job);
-	else if (!domain->paused && job->freeze.paused)
-		job_resumed(job);
-	if (is_ending(job))
-		job_destroy(job);
-	else
-		job_save(job);
-}
-
-static void destroy_stray(void *ctx, const struct virt_result *result)
-{
-	(void)ctx;
-	if (result->error && !result->no_domain)
-		g_message("cannot destroy the domain of a probe: %s",
-			  result->error);
-}
-
-static void meet(struct jobs *jobs, const struct virt_domain *domain)
-{
-	struct job *job = jobs_find(jobs, domain->uuid);
-	struct mvd *mvd = jobs->mvd;
-	struct job_facts facts;
-	struct err err = { 0 };
-
-	if (job) {
-		catch_up(job, domain);
-		return;
-	}
-	if (job_facts_from_xml(&facts, domain->metadata, &err) < 0) {
-		g_message("domain %s is left alone: %s", domain->name,
-			  err.text);
-		return;
-	}
-	if (strcmp(facts.agent, mvd->config.socket) == 0 &&
-	    strcmp(facts.uuid, domain->uuid) == 0) {
-		if (facts.probe)
-			virt_destroy(mvd->virt, domain->uuid, destroy_stray,
-				     NULL);
-		else
-			adopt(jobs, domain, &facts);
-	}
-	job_facts_clear(&facts);
-}
-
-static bool is_listed(const GPtrArray *domains, const char *uuid)
-{
-	unsigned i;
-
-	for (i = 0; i < domains->len; i++) {
-		const struct virt_domain *domain = domains->pdata[i];
-
-		if (strcmp(domain->uuid, uuid) == 0)
-			return true;
-	}
-	return false;
-}
-
-/* Its domain ended while nobody looked. */
-static void vanished(struct job *job)
-{
-	g_autofree char *console = boot_console(job->mvd, job->facts.uuid);
-	g_autofree char *tail = console_tail(console, CONSOLE_BYTES);
-	g_autofree char *text = NULL;
-	enum gone_reason reason;
-
-	if (is_ending(job)) {
-		job_destroyed(job);
-		return;
-	}
-	reason = console_judge(tail, &text);
-	job_gone(job, reason, text ? text : "its microVM ended while the agent "
-		 "was not connected to libvirt");
-}
-
-static bool is_job(void *ctx, const char *uuid)
-{
-	return jobs_find(ctx, uuid) != NULL;
-}
-
-void jobs_reconcile(struct jobs *jobs, GPtrArray *domains)
-{
-	g_autoptr(GPtrArray) list = jobs_list(jobs);
-	unsigned i;
-
-	for (i = 0; i < domains->len; i++)
-		meet(jobs, domains->pdata[i]);
-	for (i = 0; i < list->len; i++) {
-		struct job *job = list->pdata[i];
-
-		if (job->stage == JOB_UP && !is_listed(domains, job->facts.uuid))
-			vanished(job);
-	}
-	boot_sweep(jobs->mvd, is_job, jobs);
 }

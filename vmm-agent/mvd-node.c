@@ -2,6 +2,7 @@
 #include "config.h"
 #include "vmm-agent/mvd-node.h"
 
+#include "vmm-agent/mvd-arrive.h"
 #include "vmm-agent/mvd-jobs.h"
 #include "vmm-agent/mvd-libvirt.h"
 #include "vmm-agent/mvd-probe.h"
@@ -104,6 +105,34 @@ bool node_kvm_closed(const char *dac)
 	if (in_group(uid, gid, st.st_gid))
 		return (st.st_mode & 0060) != 0060;
 	return (st.st_mode & 0006) != 0006;
+}
+
+/* MiB promised to the jobs that are here. */
+static unsigned promised(const struct jobs *jobs)
+{
+	GHashTableIter iter;
+	struct job *job;
+	unsigned sum = 0;
+
+	g_hash_table_iter_init(&iter, jobs->by_uuid);
+	while (g_hash_table_iter_next(&iter, NULL, (void **)&job))
+		if (!job->host && !job->absent)
+			sum += job->facts.memory;
+	return sum;
+}
+
+unsigned node_room(const struct mvd *mvd)
+{
+	unsigned reserved = arrivals_memory(mvd->jobs->arrivals);
+	unsigned limit = (unsigned)mvd->config.memory, used;
+	struct node_memory memory;
+
+	node_memory(&memory);
+	memory.available -= MIN(memory.available, reserved);
+	if (!limit)
+		return memory.available;
+	used = MIN(limit, promised(mvd->jobs) + reserved);
+	return MIN(memory.available, limit - used);
 }
 
 struct json_object *node_to_json(const struct mvd *mvd)

@@ -44,6 +44,10 @@ unsigned node_default_cpus(enum accel accel, unsigned online);
  */
 bool node_kvm_closed(const char *dac);
 
+/* MiB that a job from another node may have here now: what is free, less what
+ * is reserved, within what this node gives to jobs at all. */
+unsigned node_room(const struct mvd *mvd);
+
 /* The node as a JSON object (docs/agent-protocol.md). */
 struct json_object *node_to_json(const struct mvd *mvd);
 /* The checks of `doctor`, a JSON array. */

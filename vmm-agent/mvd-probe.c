@@ -227,7 +227,7 @@ static void run(struct probe *probe)
 	memcpy(probe->uuid, probe->facts.uuid, sizeof(probe->uuid));
 	probe->running = true;
 	g_free(probe->domain);
-	probe->domain = domain_name(&probe->facts);
+	probe->domain = domain_name(&probe->facts, probe->mvd->node);
 	xml = boot_xml(probe->mvd, &probe->facts, &err);
 	if (!xml) {
 		finish(probe, ACCEL_TCG, err.text);
@@ -272,7 +272,8 @@ bool probe_event(struct probe *probe, const char *uuid, enum virt_event event)
 
 	if (!probe->running || strcmp(uuid, probe->facts.uuid) != 0)
 		return false;
-	if (event == VIRT_PAUSED || event == VIRT_RESUMED)
+	if (event == VIRT_PAUSED || event == VIRT_RESUMED ||
+	    event == VIRT_POWERDOWN)
 		return true;
 	console = boot_console(probe->mvd, uuid);
 	tail = console_tail(console, CONSOLE_BYTES);

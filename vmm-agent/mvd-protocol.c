@@ -16,11 +16,16 @@ static const char *const op_names[] = {
 	[REQUEST_BOOT_FAILED] = "boot-failed",
 	[REQUEST_STOPPING] = "stopping",
 	[REQUEST_RUNNING] = "running",
+	[REQUEST_UP] = "up",
+	[REQUEST_STALE] = "stale",
 	[REQUEST_JOBS] = "jobs",
 	[REQUEST_INFO] = "info",
 	[REQUEST_SUSPEND] = "suspend",
 	[REQUEST_RESUME] = "resume",
 	[REQUEST_KILL] = "kill",
+	[REQUEST_MIGRATE] = "migrate",
+	[REQUEST_WHY] = "why",
+	[REQUEST_CLUSTER] = "cluster",
 	[REQUEST_NODES] = "nodes",
 	[REQUEST_DOCTOR] = "doctor",
 };
@@ -37,8 +42,11 @@ enum field_type {
 
 #define OP(name) (1u << REQUEST_##name)
 #define OWNER_OPS (OP(RUN) | OP(ATTACH) | OP(STARTED) | OP(BOOT_FAILED) | \
-		   OP(STOPPING) | OP(RUNNING))
-#define JOB_OPS (OP(INFO) | OP(SUSPEND) | OP(RESUME) | OP(KILL))
+		   OP(STOPPING) | OP(RUNNING) | OP(UP) | OP(STALE))
+#define JOB_OPS (OP(INFO) | OP(SUSPEND) | OP(RESUME) | OP(KILL) | \
+		 OP(MIGRATE) | OP(WHY))
+/* What mvrun says about the copy it is linked to. */
+#define LINKED_OPS (OWNER_OPS & ~OP(RUN))
 #define MEMBER(m) offsetof(struct request, m), sizeof(((struct request *)0)->m)
 
 /* Which operation has which field, and where it goes. */
@@ -51,8 +59,14 @@ static const struct field {
 } fields[] = {
 	{ "version", FIELD_NUMBER, MEMBER(version), OP(HELLO), OP(HELLO) },
 	{ "uuid", FIELD_UUID, MEMBER(uuid), OWNER_OPS, OWNER_OPS },
-	{ "name", FIELD_CUT, MEMBER(name), OP(RUN), 0 },
-	{ "command", FIELD_CUT, MEMBER(command), OP(RUN), OP(RUN) },
+	{ "name", FIELD_CUT, MEMBER(name), OP(RUN) | OP(ATTACH), 0 },
+	{ "command", FIELD_CUT, MEMBER(command), OP(RUN) | OP(ATTACH), OP(RUN) },
+	{ "on", FIELD_TEXT, MEMBER(on), OP(RUN), 0 },
+	{ "home_patience", FIELD_NUMBER, MEMBER(home_patience), OP(RUN), 0 },
+	{ "host", FIELD_TEXT, MEMBER(host), LINKED_OPS, 0 },
+	{ "incarnation", FIELD_NUMBER, MEMBER(incarnation), LINKED_OPS, 0 },
+	{ "to", FIELD_TEXT, MEMBER(to), OP(MIGRATE), OP(MIGRATE) },
+	{ "postcopy", FIELD_BOOL, MEMBER(postcopy), OP(MIGRATE), 0 },
 	{ "memory", FIELD_NUMBER, MEMBER(memory), OP(RUN), 0 },
 	{ "cpus", FIELD_NUMBER, MEMBER(cpus), OP(RUN), 0 },
 	{ "pin", FIELD_BOOL, MEMBER(pin), OP(RUN), 0 },
@@ -60,6 +74,13 @@ static const struct field {
 	{ "all", FIELD_BOOL, MEMBER(all), OP(JOBS), 0 },
 	{ "job", FIELD_TEXT, MEMBER(job), JOB_OPS, JOB_OPS },
 	{ "signal", FIELD_NUMBER, MEMBER(signal), OP(KILL), OP(KILL) },
+	{ "action", FIELD_TEXT, MEMBER(cluster.action), OP(CLUSTER), OP(CLUSTER) },
+	{ "host", FIELD_TEXT, MEMBER(cluster.host), OP(CLUSTER), 0 },
+	{ "token", FIELD_TEXT, MEMBER(cluster.token), OP(CLUSTER), 0 },
+	{ "node", FIELD_TEXT, MEMBER(cluster.node), OP(CLUSTER), 0 },
+	{ "name", FIELD_TEXT, MEMBER(cluster.name), OP(CLUSTER), 0 },
+	{ "address", FIELD_TEXT, MEMBER(cluster.address), OP(CLUSTER), 0 },
+	{ "port", FIELD_NUMBER, MEMBER(cluster.port), OP(CLUSTER), 0 },
 };
 
 const char *request_name(enum request_op op)

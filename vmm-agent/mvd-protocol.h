@@ -17,7 +17,10 @@
 #define UUID_TEXT_SIZE 37    /* with the final NUL */
 #define REQUEST_NAME_MAX 64  /* bytes */
 #define REQUEST_JOB_MAX 64
+#define REQUEST_NODE_MAX 64
 #define REQUEST_COMMAND_MAX 4096
+#define REQUEST_HOST_MAX 270 /* a host name and a port */
+#define REQUEST_TOKEN_MAX 128
 
 enum request_op {
 	REQUEST_HELLO,
@@ -27,11 +30,16 @@ enum request_op {
 	REQUEST_BOOT_FAILED,
 	REQUEST_STOPPING,
 	REQUEST_RUNNING,
+	REQUEST_UP,
+	REQUEST_STALE,
 	REQUEST_JOBS,
 	REQUEST_INFO,
 	REQUEST_SUSPEND,
 	REQUEST_RESUME,
 	REQUEST_KILL,
+	REQUEST_MIGRATE,
+	REQUEST_WHY,
+	REQUEST_CLUSTER,
 	REQUEST_NODES,
 	REQUEST_DOCTOR,
 	REQUEST_COUNT
@@ -39,12 +47,21 @@ enum request_op {
 
 struct request {
 	enum request_op op;
-	uint32_t version, memory, cpus, signal;
-	bool pin, home, all;
+	uint32_t version, memory, cpus, signal, incarnation, home_patience;
+	bool pin, home, all, postcopy;
 	char uuid[UUID_TEXT_SIZE]; /* lower case */
 	char job[REQUEST_JOB_MAX + 1];
 	char name[REQUEST_NAME_MAX + 1];
+	char on[REQUEST_NODE_MAX + 1];   /* the node to start at */
+	char host[REQUEST_NODE_MAX + 1]; /* where mvrun last knew it */
+	char to[REQUEST_NODE_MAX + 1];   /* a node, or "home" */
 	char command[REQUEST_COMMAND_MAX + 1];
+	struct {
+		uint32_t port;
+		char action[16], token[REQUEST_TOKEN_MAX + 1];
+		char host[REQUEST_HOST_MAX + 1], address[REQUEST_HOST_MAX + 1];
+		char node[REQUEST_NODE_MAX + 1], name[REQUEST_NODE_MAX + 1];
+	} cluster;
 };
 
 const char *request_name(enum request_op op);

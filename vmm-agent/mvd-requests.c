@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "vmm-agent/mvd-requests.h"
 
+#include "vmm-agent/mvd-cluster.h"
 #include "vmm-agent/mvd-jobs.h"
+#include "vmm-agent/mvd-mover.h"
 #include "vmm-agent/mvd-node.h"
 
 #include <errno.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -162,6 +165,44 @@ static void do_kill(struct mvd *mvd, struct client *client,
 	client_error(client, "kill", text, "");
 }
 
+static void do_migrate(struct mvd *mvd, struct client *client,
+		       const struct request *request, struct job *job)
+{
+	(void)mvd;
+	mover_begin(job, client, request->to, request->postcopy);
+}
+
+static void do_why(struct mvd *mvd, struct client *client,
+		   const struct request *request, struct job *job)
+{
+	(void)mvd;
+	(void)request;
+	mover_why(job, client);
+}
+
+static void do_up(struct mvd *mvd, struct client *client,
+		  const struct request *request, struct job *job)
+{
+	(void)mvd;
+	(void)client;
+	home_linked(job, request->incarnation, true);
+}
+
+static void do_stale(struct mvd *mvd, struct client *client,
+		     const struct request *request, struct job *job)
+{
+	(void)mvd;
+	(void)client;
+	home_linked(job, request->incarnation, false);
+}
+
+static void do_cluster(struct mvd *mvd, struct client *client,
+		       const struct request *request, struct job *job)
+{
+	(void)job;
+	mvd_cluster(mvd, client, request);
+}
+
 static void do_nodes(struct mvd *mvd, struct client *client,
 		     const struct request *request, struct job *job)
 {
@@ -196,11 +237,16 @@ static const struct {
 	[REQUEST_BOOT_FAILED] = { SCOPE_OWNER, do_boot_failed },
 	[REQUEST_STOPPING] = { SCOPE_OWNER, do_stopping },
 	[REQUEST_RUNNING] = { SCOPE_OWNER, do_running },
+	[REQUEST_UP] = { SCOPE_OWNER, do_up },
+	[REQUEST_STALE] = { SCOPE_OWNER, do_stale },
 	[REQUEST_JOBS] = { SCOPE_ANY, do_jobs },
 	[REQUEST_INFO] = { SCOPE_USER, do_info },
 	[REQUEST_SUSPEND] = { SCOPE_USER, do_suspend },
 	[REQUEST_RESUME] = { SCOPE_USER, do_resume },
 	[REQUEST_KILL] = { SCOPE_USER, do_kill },
+	[REQUEST_MIGRATE] = { SCOPE_USER, do_migrate },
+	[REQUEST_WHY] = { SCOPE_USER, do_why },
+	[REQUEST_CLUSTER] = { SCOPE_ANY, do_cluster },
 	[REQUEST_NODES] = { SCOPE_ANY, do_nodes },
 	[REQUEST_DOCTOR] = { SCOPE_ANY, do_doctor },
 };
@@ -212,8 +258,18 @@ static struct job *owned_job(struct mvd *mvd, struct client *client,
 	struct job *job = jobs_find(mvd->jobs, request->uuid);
 	struct json_object *gone;
 
+	if (!job && request->host[0] &&
+	    strcmp(request->host, mvd->node) != 0)
+		job = home_recall(mvd->jobs, client, request);
 	if (job && job_owned_by(job, client)) {
-		job->client = client;
+		/* Said again to an agent that was restarted. */
+		if (request->incarnation > job->confirmed &&
+		    request->op != REQUEST_STALE)
+			home_linked(job, request->incarnation, true);
+		if (job->client != client) {
+			job->client = client;
+			job_tell_state(job);
+		}
 		return job;
 	}
 	if (job) {
@@ -226,7 +282,8 @@ static struct job *owned_job(struct mvd *mvd, struct client *client,
 	gone = event_new("gone");
 	event_add_string(gone, "uuid", request->uuid);
 	event_add_string(gone, "reason", gone_reason_name(GONE_UNKNOWN));
-	event_add_string(gone, "text", "the agent has no microVM for it any more");
+	event_add_string(gone, "text", "it ended, or was destroyed, while no "
+			 "agent was there");
 	client_send(client, gone);
 	return NULL;
 }

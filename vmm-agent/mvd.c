@@ -5,11 +5,14 @@
 #include "config.h"
 #include "vmm-agent/mvd.h"
 
+#include "net/peer.h"
+#include "vmm-agent/mvd-cluster.h"
 #include "vmm-agent/mvd-jobs.h"
 #include "vmm-agent/mvd-kit.h"
 #include "vmm-agent/mvd-libvirt.h"
 #include "vmm-agent/mvd-node.h"
 #include "vmm-agent/mvd-probe.h"
+#include "vmm-agent/mvd-questions.h"
 #include "vmm-agent/mvd-requests.h"
 #include "vmm-agent/mvd-server.h"
 #include "vmm-agent/mvd-vsock.h"
@@ -20,6 +23,7 @@
 #include <locale.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -197,6 +201,36 @@ static void on_dialled(void *ctx, unsigned cid, int fd)
 	jobs_dialled(mvd->jobs, cid, fd);
 }
 
+static void on_question(void *ctx, const char *from, struct json_object *body,
+			struct peer_question *question)
+{
+	mvd_question(ctx, from, body, question);
+}
+
+static void on_stream(void *ctx, const char *from, struct json_object *body,
+		      struct peer_stream *stream)
+{
+	mvd_stream(ctx, from, body, stream);
+}
+
+/* In a cluster a node has the name that its certificate says. */
+static void on_roster(void *ctx)
+{
+	struct mvd *mvd = ctx;
+	const char *name = peers_self(mvd->peers);
+
+	if (!name || strcmp(name, mvd->node) == 0)
+		return;
+	g_free(mvd->node);
+	mvd->node = g_strdup(name);
+}
+
+static const struct peers_handlers peers_handlers = {
+	.question = on_question,
+	.stream = on_stream,
+	.roster = on_roster,
+};
+
 static gboolean on_signal(void *ctx)
 {
 	struct mvd *mvd = ctx;
@@ -233,8 +267,13 @@ static void raise_limits(void)
 static int mvd_start(struct mvd *mvd, struct err *err)
 {
 	const struct mvd_config *config = &mvd->config;
+	g_autofree char *cluster = cluster_dir(mvd);
 
 	mvd->node = g_strdup(g_get_host_name());
+	mvd->peers = peers_new(cluster, &peers_handlers, mvd, err);
+	if (!mvd->peers)
+		return -1;
+	on_roster(mvd);
 	mvd->virt = virt_new(config->uri, &virt_handlers, mvd);
 	mvd->kit = kit_new(config, on_kit, mvd);
 	mvd->probe = probe_new(mvd, on_verdict, mvd);
@@ -257,13 +296,18 @@ static int mvd_start(struct mvd *mvd, struct err *err)
 /* Domains go on without us; a successor adopts them. */
 static void mvd_stop(struct mvd *mvd)
 {
+	mvd_cluster_stop();
 	if (mvd->server)
 		server_free(mvd->server);
-	jobs_free(mvd->jobs);
-	vsock_free(mvd->vsock);
-	probe_free(mvd->probe);
-	kit_free(mvd->kit);
-	virt_free(mvd->virt);
+	if (mvd->peers)
+		peers_free(mvd->peers);
+	if (mvd->jobs) {
+		jobs_free(mvd->jobs);
+		vsock_free(mvd->vsock);
+		probe_free(mvd->probe);
+		kit_free(mvd->kit);
+		virt_free(mvd->virt);
+	}
 	if (mvd->loop)
 		g_main_loop_unref(mvd->loop);
 	g_free(mvd->node);
@@ -299,6 +343,8 @@ int main(int argc, char **argv)
 	int ready = -1, rc;
 
 	setlocale(LC_ALL, "");
+	/* While there is one thread: other versions of TLS are not offered. */
+	setenv("G_TLS_GNUTLS_PRIORITY", PEER_TLS_PRIORITY, 1);
 	umask(022);
 	signal(SIGPIPE, SIG_IGN);
 	if (mvd_config_parse(&mvd.config, argc, argv, &err) < 0)

@@ -6,7 +6,11 @@
  *	mvd-protocol  a client's line becomes a checked request
  *	mvd-requests  what to do for each request
  *	mvd-jobs      the jobs this agent keeps; mvd-life what becomes of each
+ *	mvd-adopt     domains that it did not start
  *	mvd-attach    transports handed to mvrun; mvd-vsock who dials in
+ *	mvd-home      its jobs that other nodes host; mvd-host other nodes' jobs
+ *	              that it hosts; mvd-questions what their agents ask
+ *	mvd-migrate   a job leaves; mvd-arrive one comes; mvd-mover who wished it
  *	mvd-freeze    a stopped mvrun freezes its job
  *	mvd-boot      a microVM's domain and files; mvd-domain, mvd-facts its XML
  *	mvd-libvirt   the connection to libvirt
@@ -28,6 +32,7 @@
 
 struct jobs;
 struct kit;
+struct peers;
 struct probe;
 struct server;
 struct virt;
@@ -42,6 +47,7 @@ struct mvd {
 	struct kit *kit;
 	struct probe *probe;
 	struct vsock *vsock;
+	struct peers *peers;
 	struct jobs *jobs;
 };
 

@@ -8,32 +8,44 @@ vmm_agent_libagent_client_a_CFLAGS = $(AM_CFLAGS) $(JSON_C_CFLAGS)
 
 # mvd without its main(), so that unit tests can reach its parts.
 mvd_cflags = $(AM_CFLAGS) $(LIBVIRT_GLIB_CFLAGS) $(LIBVIRT_CFLAGS) $(GIO_CFLAGS) \
-	$(LIBXML_CFLAGS) $(JSON_C_CFLAGS)
-mvd_libs = vmm-agent/libmvd.a vmm-agent/libagent-client.a net/libnet.a \
-	$(LIBVIRT_GLIB_LIBS) $(LIBVIRT_LIBS) $(GIO_LIBS) $(LIBXML_LIBS) $(JSON_C_LIBS)
+	$(GNUTLS_CFLAGS) $(LIBXML_CFLAGS) $(JSON_C_CFLAGS)
+mvd_libs = vmm-agent/libmvd.a vmm-agent/libagent-client.a net/libpeer.a net/libnet.a \
+	$(LIBVIRT_GLIB_LIBS) $(LIBVIRT_LIBS) $(GIO_LIBS) $(GNUTLS_LIBS) \
+	$(LIBXML_LIBS) $(JSON_C_LIBS)
 
 noinst_LIBRARIES += vmm-agent/libmvd.a
 vmm_agent_libmvd_a_SOURCES = \
+	vmm-agent/mvd-adopt.c \
+	vmm-agent/mvd-arrive.c vmm-agent/mvd-arrive.h \
 	vmm-agent/mvd-attach.c \
 	vmm-agent/mvd-boot.c vmm-agent/mvd-boot.h \
+	vmm-agent/mvd-call.c \
+	vmm-agent/mvd-cluster.c vmm-agent/mvd-cluster.h \
 	vmm-agent/mvd-config.c vmm-agent/mvd-config.h \
 	vmm-agent/mvd-console.c vmm-agent/mvd-console.h \
+	vmm-agent/mvd-dial.c vmm-agent/mvd-dial.h \
 	vmm-agent/mvd-doctor.c \
-	vmm-agent/mvd-domain.c vmm-agent/mvd-domain.h \
+	vmm-agent/mvd-domain.c vmm-agent/mvd-domain.h vmm-agent/mvd-domain-move.c \
 	vmm-agent/mvd-facts.c \
 	vmm-agent/mvd-freeze.c vmm-agent/mvd-freeze.h \
 	vmm-agent/mvd-hold.c \
+	vmm-agent/mvd-home.c \
+	vmm-agent/mvd-host.c \
 	vmm-agent/mvd-jobs.c vmm-agent/mvd-jobs.h \
 	vmm-agent/mvd-kit.c vmm-agent/mvd-kit.h \
-	vmm-agent/mvd-libvirt.c vmm-agent/mvd-libvirt.h \
+	vmm-agent/mvd-libvirt.c vmm-agent/mvd-libvirt.h vmm-agent/mvd-libvirt-handle.h \
 	vmm-agent/mvd-life.c \
+	vmm-agent/mvd-migrate.c vmm-agent/mvd-migrate.h \
+	vmm-agent/mvd-mover.c vmm-agent/mvd-mover.h \
 	vmm-agent/mvd-node.c vmm-agent/mvd-node.h \
 	vmm-agent/mvd-probe.c vmm-agent/mvd-probe.h \
 	vmm-agent/mvd-process.c vmm-agent/mvd-process.h \
 	vmm-agent/mvd-protocol.c vmm-agent/mvd-protocol.h \
+	vmm-agent/mvd-questions.c vmm-agent/mvd-questions.h \
 	vmm-agent/mvd-requests.c vmm-agent/mvd-requests.h \
 	vmm-agent/mvd-server.c vmm-agent/mvd-server.h \
 	vmm-agent/mvd-tsc.c vmm-agent/mvd-tsc.h \
+	vmm-agent/mvd-virt-move.c vmm-agent/mvd-virt-move.h \
 	vmm-agent/mvd-vsock.c vmm-agent/mvd-vsock.h
 vmm_agent_libmvd_a_CFLAGS = $(mvd_cflags)
 
@@ -44,6 +56,7 @@ vmm_agent_mvd_LDADD = $(mvd_libs)
 
 bin_PROGRAMS += vmm-agent/mvctl
 vmm_agent_mvctl_SOURCES = vmm-agent/mvctl.c vmm-agent/mvctl.h \
-	vmm-agent/mvctl-doctor.c vmm-agent/mvctl-print.c
+	vmm-agent/mvctl-ask.c vmm-agent/mvctl-cluster.c vmm-agent/mvctl-doctor.c vmm-agent/mvctl-migrate.c \
+	vmm-agent/mvctl-print.c
 vmm_agent_mvctl_CFLAGS = $(AM_CFLAGS) $(JSON_C_CFLAGS)
 vmm_agent_mvctl_LDADD = vmm-agent/libagent-client.a net/libnet.a $(JSON_C_LIBS)

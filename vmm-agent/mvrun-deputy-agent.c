@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <json-c/json.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -47,21 +48,31 @@ static const char *job_name(const struct deputy *d)
 	return slash ? slash + 1 : d->options->argv[0];
 }
 
-static int ask_run(struct deputy *d, struct err *err)
+static void describe(const struct deputy *d, struct json_object *m, const char *op)
 {
-	struct json_object *m = json_object_new_object();
 	char command[COMMAND_LENGTH];
-	int result;
 
 	describe_command(d->options->argv, command, sizeof(command));
-	json_object_object_add(m, "op", json_object_new_string("run"));
+	json_object_object_add(m, "op", json_object_new_string(op));
 	json_object_object_add(m, "uuid", json_object_new_string(d->uuid));
 	json_object_object_add(m, "name", json_object_new_string(job_name(d)));
 	json_object_object_add(m, "command", json_object_new_string(command));
+}
+
+static int ask_run(struct deputy *d, struct err *err)
+{
+	struct json_object *m = json_object_new_object();
+	int result;
+
+	describe(d, m, "run");
 	json_object_object_add(m, "memory", json_object_new_int64(d->options->memory));
 	json_object_object_add(m, "cpus", json_object_new_int64(d->options->cpus));
 	json_object_object_add(m, "pin", json_object_new_boolean(d->options->pin));
 	json_object_object_add(m, "home", json_object_new_boolean(d->options->home));
+	json_object_object_add(m, "home_patience",
+			       json_object_new_int64(d->options->home_patience));
+	if (d->options->on)
+		json_object_object_add(m, "on", json_object_new_string(d->options->on));
 	result = agent_send(d->agent, m, err);
 	json_object_put(m);
 	return result;
@@ -78,8 +89,20 @@ int deputy_agent_begin(struct deputy *d, struct err *err)
 
 void deputy_agent_tell(struct deputy *d, const char *op)
 {
-	if (d->agent)
-		agent_send_op(d->agent, op, d->uuid, NULL);
+	struct json_object *m;
+
+	if (!d->agent)
+		return;
+	m = json_object_new_object();
+	describe(d, m, op);
+	/* An agent that was restarted has it from here. */
+	if (*d->host) {
+		json_object_object_add(m, "host", json_object_new_string(d->host));
+		json_object_object_add(m, "incarnation",
+				       json_object_new_int64(d->incarnation));
+	}
+	agent_send(d->agent, m, NULL);
+	json_object_put(m);
 }
 
 /* ---- hearing -------------------------------------------------------------------- */
@@ -103,7 +126,10 @@ static void hear_attach(struct deputy *d, struct json_object *m, int *fd)
 	d->attach_asked = false;
 	if (*fd < 0)
 		return;
-	say_verbose("transport: %s", agent_string(m, "transport"));
+	say_verbose("transport: %s, node %s", agent_string(m, "transport"),
+		    agent_string(m, "host"));
+	snprintf(d->host, sizeof(d->host), "%s", agent_string(m, "host"));
+	d->incarnation = agent_number(m, "incarnation");
 	fcntl(*fd, F_SETFL, fcntl(*fd, F_GETFL) | O_NONBLOCK);
 	/* Whatever it is in the guest, here it is a connected stream socket. */
 	pump_attach(d->pump, unix_socket, steal_fd(fd), now);
@@ -149,8 +175,26 @@ static void hear_error(struct deputy *d, struct json_object *m)
 		deputy_fail(d, "%s", text);
 }
 
+/* An agent tells a new connection how it found the job, which may be known. */
+static bool is_news(const struct deputy *d, struct json_object *m, bool suspended)
+{
+	return !agent_number(m, "known") || d->suspended != suspended;
+}
+
+static void hear_suspended(struct deputy *d, struct json_object *m)
+{
+	if (is_news(d, m, true))
+		say("the job was suspended by %s", agent_string(m, "by"));
+	d->suspended = true;
+}
+
 static void hear_resumed(struct deputy *d, struct json_object *m)
 {
+	bool news = is_news(d, m, false);
+
+	d->suspended = false;
+	if (!news)
+		return;
 	say("the job was resumed by %s", agent_string(m, "by"));
 	/* Its clock has stood still. */
 	if (d->state == DEPUTY_RUNS)
@@ -176,8 +220,10 @@ static void hear(struct deputy *d, struct json_object *m, int *fd)
 		say_verbose("%s: %s", agent_string(m, "phase"), agent_string(m, "text"));
 	else if (!strcmp(event, "warning"))
 		say("warning: %s", agent_string(m, "text"));
+	else if (!strcmp(event, "moving"))
+		deputy_send_trim(d);
 	else if (!strcmp(event, "suspended"))
-		say("the job was suspended by %s", agent_string(m, "by"));
+		hear_suspended(d, m);
 	else if (!strcmp(event, "resumed"))
 		hear_resumed(d, m);
 }

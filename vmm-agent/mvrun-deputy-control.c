@@ -62,6 +62,16 @@ void deputy_send_clock(struct deputy *d)
 	send_message(d, &w);
 }
 
+void deputy_send_trim(struct deputy *d)
+{
+	struct control_writer w = { 0 };
+
+	if (link_state(d->link) != LINK_UP || link_pending(d->link, CHANNEL_CONTROL))
+		return;
+	control_begin(&w, CONTROL_TRIM);
+	send_message(d, &w);
+}
+
 void deputy_send_closed(struct deputy *d, unsigned channel)
 {
 	struct control_writer w = { 0 };
@@ -161,6 +171,19 @@ static void give_back_stdin(struct deputy *d)
 		lseek(0, -(off_t)(d->stdin_read - used), SEEK_CUR);
 }
 
+/* The kernel chooses whom it kills: it need not be the program itself. */
+static void say_memory(const struct deputy *d, int status)
+{
+	uint32_t kills = d->exit.oom_kills;
+
+	if (kills && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
+		say("the guest ran out of memory (%u MiB) and its kernel killed the program; give it more with -m MIB",
+		    d->memory);
+	else if (kills)
+		say("the guest ran out of memory (%u MiB) and its kernel killed %u of the job's processes; give it more with -m MIB",
+		    d->memory, kills);
+}
+
 static void hear_exit(struct deputy *d, const uint8_t *body, size_t len)
 {
 	struct err err = { 0 };
@@ -169,9 +192,7 @@ static void hear_exit(struct deputy *d, const uint8_t *body, size_t len)
 	if (control_get_exit(&d->exit, body, len, &err))
 		return deputy_fail(d, "the kit: %s", err.text);
 	status = (int)d->exit.status;
-	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && d->exit.oom_kills)
-		say("the guest ran out of memory (%u MiB) and its kernel killed the program; give it more with -m MIB",
-		    d->memory);
+	say_memory(d, status);
 	d->state = DEPUTY_ENDS;
 	d->result = WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
 	give_back_stdin(d);
@@ -309,6 +330,9 @@ static void on_up(void *ctx, uint64_t epoch)
 	d->up_once = true;
 	d->boot_deadline = 0;
 	d->given_up = false;
+	d->linked = d->incarnation;
+	if (d->incarnation)
+		deputy_agent_tell(d, "up");
 	if (d->state == DEPUTY_RUNS)
 		deputy_send_clock(d);
 }

@@ -222,8 +222,15 @@ static void run_link(struct deputy *d, short revents)
 		return;
 	if (pump_run(d->pump, revents, say_now_ms()) == 0)
 		return;
-	if (link_incompatible(d->link))
-		return deputy_fail(d, "the guest's kit: %s", link_reason(d->link));
+	if (link_incompatible(d->link)) {
+		/* A copy that was left behind by a move is another than the one
+		 * that was linked here last; a first one has no excuse. */
+		if (!d->up_once || d->incarnation <= d->linked)
+			return deputy_fail(d, "the guest's kit: %s",
+					   link_reason(d->link));
+		say_verbose("refused a copy of the job: %s", link_reason(d->link));
+		return deputy_agent_tell(d, "stale");
+	}
 	say_verbose("transport lost: %s", link_reason(d->link));
 	/* Before the first answer a new transport is worth asking for as well. */
 	d->up_once = true;

@@ -41,6 +41,10 @@ struct deputy {
 	int64_t boot_deadline; /* 0: the kit has answered once */
 	bool up_once;
 	int64_t clock_due;
+	bool suspended; /* as the agent told last */
+	char host[80];  /* the node that the newest transport leads to */
+	long long incarnation; /* of the job's copy there */
+	long long linked;      /* the highest that the link has been up with */
 	bool given_up; /* told to end while the job could not be reached */
 
 	uint8_t *start_bytes; /* the start order until all of it is sent */
@@ -71,6 +75,8 @@ extern const struct link_events deputy_link_events;
 void deputy_send_signal(struct deputy *d, int sig, enum signal_target target);
 void deputy_send_winsize(struct deputy *d);
 void deputy_send_clock(struct deputy *d);
+/* The guest is about to move: what it can read again it need not carry. */
+void deputy_send_trim(struct deputy *d);
 /* Go on sending the start order. */
 void deputy_send_rest(struct deputy *d);
 void deputy_send_closed(struct deputy *d, unsigned channel);

@@ -15,6 +15,8 @@
 
 #define MAX_MEMORY_MIB (64u << 20)
 #define MAX_CPUS 4096
+#define MAX_HOME_PATIENCE_S (366u * 24 * 3600)
+#define DEFAULT_HOME_PATIENCE_S 60 /* of --on-home-lost=kill */
 
 /* One table: the option parser, the usage text and its order come from it. */
 static const struct {
@@ -22,9 +24,11 @@ static const struct {
 	char letter;
 } option_table[] = {
 	{ "home", NULL, "run on the node where you type", 'H' },
-	{ "pin", NULL, "do not move the job by itself", 'P' },
+	{ "on", "NODE", "run on this node", 'o' },
+	{ "pin", NULL, "keep the job on the node where it starts", 'P' },
 	{ "memory", "MIB", "memory of the job's microVM", 'm' },
 	{ "cpus", "N", "virtual CPUs of the job's microVM", 'c' },
+	{ "on-home-lost", "WHAT", "wait (default) or kill[:SECONDS], when home is out of reach", 'L' },
 	{ "name", "NAME", "name of the job (default: the program's)", 'n' },
 	{ "verbose", NULL, "say on standard error what happens when", 'v' },
 	{ "version", NULL, "print the version and exit", 'V' },
@@ -34,7 +38,7 @@ static const struct {
 
 static bool has_short_form(char letter)
 {
-	return letter != 'H' && letter != 'P' && letter != 'V';
+	return !strchr("HoPLV", letter);
 }
 
 static void usage(FILE *to)
@@ -96,6 +100,20 @@ static void fill_long_options(struct option *options)
 	options[OPTIONS] = (struct option){ 0 };
 }
 
+static int take_home_lost(struct mvrun_options *options, const char *what)
+{
+	options->home_patience = 0;
+	if (!strcmp(what, "wait"))
+		return -1;
+	options->home_patience = DEFAULT_HOME_PATIENCE_S;
+	if (!strcmp(what, "kill"))
+		return -1;
+	if (strncmp(what, "kill:", 5) ||
+	    parse_number(what + 5, MAX_HOME_PATIENCE_S, &options->home_patience))
+		return bad_usage("'%s' is neither wait nor kill[:SECONDS]", what);
+	return -1;
+}
+
 /* Returns -1 to go on, else the exit status. */
 static int take_option(struct mvrun_options *options, int letter)
 {
@@ -106,6 +124,11 @@ static int take_option(struct mvrun_options *options, int letter)
 	case 'P':
 		options->pin = true;
 		return -1;
+	case 'o':
+		options->on = optarg;
+		return *optarg ? -1 : bad_usage("the node's name must not be empty");
+	case 'L':
+		return take_home_lost(options, optarg);
 	case 'v':
 		options->verbose = true;
 		return -1;
@@ -143,6 +166,8 @@ static int parse_options(struct mvrun_options *options, int argc, char **argv)
 			return status;
 	}
 	options->argv = argv + optind;
+	if (options->on && options->home)
+		return bad_usage("--on and --home exclude each other");
 	return *options->argv ? -1 : bad_usage("no program given");
 }
 

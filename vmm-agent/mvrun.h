@@ -28,7 +28,8 @@
 struct mvrun_options {
 	bool home, pin, verbose;
 	unsigned memory, cpus; /* MiB, number; 0: the agent's default */
-	const char *name;
+	const char *name, *on; /* the node to run at, NULL: anyone */
+	unsigned home_patience; /* s without home; 0: for ever */
 	char **argv; /* the program and its arguments */
 };
 

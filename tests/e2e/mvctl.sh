@@ -13,7 +13,9 @@ status 0 on_node mvctl jobs --json
 equal "[]" "$(json x)"
 
 began=$(date +%s)
-job_start --name counter sh -c 'echo ready; while :; do echo tick; sleep 0.1; done' arg
+# shellcheck disable=SC2016
+job_start --name counter sh -c \
+	'echo ready; while :; do echo tick; date +%s.%N >"$0"; sleep 0.1; done' "$tmp/clock" arg
 status 0 on_node mvctl jobs
 says "$job_pid .*counter.*running"
 status 0 on_node mvctl jobs --json
@@ -37,15 +39,35 @@ lines() {
 grows() {
 	[ "$(lines)" -gt "$one" ]
 }
+# What the job's clock said when it wrote the file, against home's, which stamped it.
+clock_is_right() {
+	python3 - "$tmp/clock" "$since" <<-'END'
+	import os, sys
+	with open(sys.argv[1]) as file:
+	    said = float(file.read())
+	    stamped = os.fstat(file.fileno()).st_mtime
+	sys.exit(not (stamped > float(sys.argv[2]) and abs(said - stamped) < 1))
+	END
+}
+since=$(date +%s.%N)
+wait_until 10 clock_is_right
+# Just behind one of the corrections that every job gets each ten seconds.
+past() { # SECONDS, since the job began
+	[ $(($(date +%s) - began)) -ge "$1" ]
+}
+wait_until 20 past 11
 status 0 on_node mvctl suspend "$job_pid"
 sleep 1
 one=$(lines)
-sleep 1.5
+sleep 2
 equal "$one" "$(lines)"
 status 0 on_node mvctl jobs --json
 equal suspended "$(json 'x[0]["state"]')"
+since=$(date +%s.%N)
 status 0 on_node mvctl resume counter
 wait_until 10 grows
+# Its clock stood still, and is put right at once.
+wait_until 4 clock_is_right
 
 # Another user sees his own jobs, and may not touch this one.
 for verb in info suspend resume kill; do

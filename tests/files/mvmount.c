@@ -40,6 +40,7 @@ struct options {
 	const char *hidden[8], *faults[MAX_FAULTS];
 	unsigned nhidden, nfaults;
 	double timeout;
+	bool private;
 };
 
 static volatile sig_atomic_t ending, asked;
@@ -217,17 +218,21 @@ static int deputy(const struct options *o, int fd)
 
 /* --- the kit ------------------------------------------------------------------- */
 
+/* A private mount is for its user alone; root itself is refused there. */
 static int mount_fuse(const struct options *o)
 {
 	const char *checks = o->uid ? "" : ",default_permissions";
+	const char *others = o->private ? "" : ",allow_other";
+	uid_t uid = o->private ? o->uid : 0;
+	gid_t gid = o->private ? o->gid : 0;
 	char options[128];
 	int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC | O_NONBLOCK);
 
 	if (fd < 0)
 		fail_errno("cannot open /dev/fuse");
 	snprintf(options, sizeof(options),
-		 "fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other%s", fd,
-		 checks);
+		 "fd=%d,rootmode=40000,user_id=%u,group_id=%u%s%s", fd, uid, gid,
+		 others, checks);
 	if (mount("mvmount", o->mountpoint, "fuse", MS_NODEV | MS_NOSUID,
 		  options) < 0)
 		fail_errno("cannot mount");
@@ -266,7 +271,7 @@ static void kit(const struct options *o, int socket_fd, int fuse_fd)
 static void usage(void)
 {
 	fprintf(stderr, "usage: mvmount [-u UID:GID] [-n DESCRIPTORS]"
-			" [-t TIMEOUT] [-H NAME]... [-f FAULT]..."
+			" [-t TIMEOUT] [-p] [-H NAME]... [-f FAULT]..."
 			" HOME MOUNTPOINT\n");
 	exit(2);
 }
@@ -283,6 +288,9 @@ static void parse_option(struct options *o, int option)
 		break;
 	case 't':
 		o->timeout = strtod(optarg, NULL);
+		break;
+	case 'p':
+		o->private = true;
 		break;
 	case 'H':
 		if (o->nhidden < 7)
@@ -313,7 +321,7 @@ int main(int argc, char **argv)
 	int fds[2], fuse_fd, option;
 	pid_t child;
 
-	while ((option = getopt(argc, argv, "u:n:t:H:f:")) != -1)
+	while ((option = getopt(argc, argv, "u:n:t:pH:f:")) != -1)
 		parse_option(&o, option);
 	if (argc - optind != 2)
 		usage();

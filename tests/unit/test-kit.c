@@ -320,9 +320,90 @@ static void a_terminal_in_raw_mode_is_wanted(void **state)
 	close(master);
 }
 
+/* ---- the watch for want of memory -------------------------------------------- */
+
+static void little_memory_is_told_from_enough(void **state)
+{
+	(void)state;
+	assert_true(guard_is_little("MemTotal:         165408 kB\n"
+				    "MemFree:            2104 kB\n"
+				    "MemAvailable:       6412 kB\n"));
+	/* A file is read: hardly anything is free, nearly all can be had. */
+	assert_false(guard_is_little("MemTotal:         165408 kB\n"
+				     "MemFree:            2572 kB\n"
+				     "MemAvailable:     126876 kB\n"));
+	/* A sixteenth of a large memory is a lot. */
+	assert_false(guard_is_little("MemTotal:       67108864 kB\n"
+				     "MemAvailable:    1048576 kB\n"));
+	assert_true(guard_is_little("MemTotal:       67108864 kB\n"
+				    "MemAvailable:     131072 kB\n"));
+	assert_false(guard_is_little(""));
+	assert_false(guard_is_little("MemAvailable:          0 kB\n"));
+}
+
+/* Reports each second from `from` on; how many until it is time, 0 for never. */
+static int reports_until_due(struct guard *guard, int64_t from, bool little)
+{
+	for (int i = 1; i <= 60; i++)
+		if (guard_stalled(guard, from + 1000 * i, little))
+			return i;
+	return 0;
+}
+
+static void a_job_that_stalls_for_long_is_due(void **state)
+{
+	struct guard guard = { 0 };
+
+	(void)state;
+	assert_int_equal(reports_until_due(&guard, 0, true), 11);
+	/* Once killed, the next has as long. */
+	assert_int_equal(reports_until_due(&guard, 11000, true), 11);
+}
+
+static void a_job_with_memory_to_be_had_is_left_alone(void **state)
+{
+	struct guard guard = { 0 };
+
+	(void)state;
+	assert_int_equal(reports_until_due(&guard, 0, false), 0);
+	/* One look at which there was enough begins the wait anew. */
+	for (int i = 0; i < 10; i++)
+		assert_false(guard_stalled(&guard, 100000 + 1000 * i, true));
+	assert_false(guard_stalled(&guard, 110000, false));
+	assert_int_equal(reports_until_due(&guard, 110000, true), 11);
+}
+
+static void a_pause_between_stalls_begins_the_wait_anew(void **state)
+{
+	struct guard guard = { 0 };
+
+	(void)state;
+	for (int i = 0; i < 60; i++)
+		assert_false(guard_stalled(&guard, 5000 * i, true));
+	/* A guest that was stopped for an hour, in the middle of it. */
+	for (int i = 0; i < 9; i++)
+		assert_false(guard_stalled(&guard, 400000 + 1000 * i, true));
+	assert_int_equal(reports_until_due(&guard, 4000000, true), 11);
+}
+
+static void a_closed_guard_does_nothing(void **state)
+{
+	struct guard guard = { .pressure = -1, .meminfo = -1, .sysrq = -1 };
+
+	(void)state;
+	guard_run(&guard, 0);
+	guard_close(&guard);
+	assert_int_equal(guard.pressure, -1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(little_memory_is_told_from_enough),
+		cmocka_unit_test(a_job_that_stalls_for_long_is_due),
+		cmocka_unit_test(a_job_with_memory_to_be_had_is_left_alone),
+		cmocka_unit_test(a_pause_between_stalls_begins_the_wait_anew),
+		cmocka_unit_test(a_closed_guard_does_nothing),
 		cmocka_unit_test(the_command_line_gives_id_and_transport),
 		cmocka_unit_test(a_bad_command_line_is_refused),
 		cmocka_unit_test_setup_teardown(

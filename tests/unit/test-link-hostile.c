@@ -188,7 +188,7 @@ static const struct attack {
 	{ "CREDIT frame for channel 2", { 8, FRAME_CREDIT, 2, 0, 0 }, true },
 	{ "ACK frame for channel 1", { 0, FRAME_ACK, 1, 0, 0 }, true },
 	{ "PING frame for channel 1", { 0, FRAME_PING, 1, 0, 0 }, true },
-	{ "BYE frame for channel 1", { 0, FRAME_BYE, 1, 0, 0 }, true },
+	{ "BYE frame for channel 2", { 0, FRAME_BYE, 2, 0, 0 }, true },
 	{ "frames are missing", { 10, FRAME_DATA, 1, 1, 0 }, false },
 	{ "frames are missing", { 10, FRAME_DATA, 1, UINT64_MAX, 0 }, false },
 	{ "frames are missing", { 0, FRAME_FIN, 1, 1, 0 }, false },

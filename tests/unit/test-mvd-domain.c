@@ -290,11 +290,11 @@ static void names_domains_safely(void **state)
 	g_autofree char *name = NULL, *odd = NULL;
 
 	(void)state;
-	name = domain_name(&facts);
+	name = domain_name(&facts, facts.home);
 	assert_string_equal(name, "mv-ann-make-4711");
 	g_free(facts.name);
 	facts.name = g_strdup("../a b\"'<>&\n\xc3\xa4");
-	odd = domain_name(&facts);
+	odd = domain_name(&facts, facts.home);
 	assert_string_equal(odd, "mv-ann-.._a_b________-4711");
 	assert_null(strchr(odd, '/'));
 }

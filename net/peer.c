@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "net/peer.h"
+
+#include "net/json.h"
+#include "net/peer-private.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define STRANGER_LINES 20 /* a minute */
+
+static int64_t now_ms(void)
+{
+	return g_get_monotonic_time() / 1000;
+}
+
+/* ---- members ---- */
+
+struct member *peers_member(const struct peers *peers, const char *name)
+{
+	unsigned i;
+
+	for (i = 0; i < peers->members->len; i++) {
+		struct member *member = peers->members->pdata[i];
+
+		if (g_ascii_strcasecmp(member->name, name) == 0)
+			return member;
+	}
+	return NULL;
+}
+
+void peers_heard(struct peers *peers, const char *name)
+{
+	struct member *member = peers_member(peers, name);
+
+	if (member)
+		member->heard = now_ms();
+}
+
+void peers_trouble(struct peers *peers, const char *name, const char *why)
+{
+	struct member *member = peers_member(peers, name);
+
+	if (!member || g_strcmp0(member->trouble, why) == 0)
+		return;
+	if (why)
+		g_message("%s: %s", name, why);
+	g_free(member->trouble);
+	member->trouble = g_strdup(why);
+}
+
+static void member_free(void *p)
+{
+	struct member *member = p;
+
+	asks_fail(member, "it is no member of the cluster any more");
+	g_free(member->trouble);
+	g_free(member);
+}
+
+static void add_member(struct peers *peers, const char *name)
+{
+	struct member *member = g_new0(struct member, 1);
+
+	member->peers = peers;
+	g_strlcpy(member->name, name, sizeof(member->name));
+	g_queue_init(&member->asks);
+	g_ptr_array_add(peers->members, member);
+}
+
+static void update_members(struct peers *peers)
+{
+	const struct roster *roster = peers->cluster->roster;
+	unsigned i;
+
+	for (i = peers->members->len; i-- > 0;) {
+		struct member *member = peers->members->pdata[i];
+
+		if (roster_find(roster, member->name))
+			continue;
+		asks_farewell(member);
+		g_ptr_array_remove_index(peers->members, i);
+	}
+	for (i = 0; i < roster->count; i++)
+		if (g_ascii_strcasecmp(roster->members[i].name,
+				       peers->cluster->self) != 0 &&
+		    !peers_member(peers, roster->members[i].name))
+			add_member(peers, roster->members[i].name);
+}
+
+void peers_log_stranger(struct peers *peers, const char *format, ...)
+{
+	int64_t minute = now_ms() / 60000;
+	g_autofree char *text = NULL;
+	va_list ap;
+
+	if (minute != peers->log_minute) {
+		peers->log_minute = minute;
+		peers->log_left = STRANGER_LINES;
+	}
+	if (peers->log_left == 0)
+		return;
+	peers->log_left--;
+	va_start(ap, format);
+	text = g_strdup_vprintf(format, ap);
+	va_end(ap);
+	g_message("%s%s", text, peers->log_left ? "" :
+		  " (more of this kind is not logged for a minute)");
+}
+
+/* ---- the roster ---- */
+
+struct json_object *peers_roster_line(const struct peers *peers)
+{
+	struct json_object *line = json_object_new_object();
+
+	json_object_object_add(line, "roster",
+			       json_object_get(peers->cluster->envelope));
+	return line;
+}
+
+/* Every connection, question and stream; the port stays. */
+static void drop_all(struct peers *peers)
+{
+	struct call *call;
+	struct greet *greet;
+
+	g_ptr_array_set_size(peers->members, 0);
+	streams_clear(peers);
+	while ((call = g_queue_peek_head(&peers->calls)))
+		call_cancel(call);
+	while ((greet = g_queue_peek_head(&peers->greets)))
+		greet_cancel(greet);
+	admits_clear(peers);
+}
+
+static void leave(struct peers *peers)
+{
+	peers->active = false;
+	drop_all(peers);
+	serve_stop(peers);
+}
+
+static void push_roster(struct peers *peers)
+{
+	unsigned i;
+
+	serve_push_roster(peers);
+	for (i = 0; i < peers->members->len; i++)
+		asks_push_roster(peers->members->pdata[i]);
+}
+
+static gboolean on_settle(void *p)
+{
+	struct peers *peers = p;
+
+	peers->settle_source = 0;
+	if (!peers->cluster)
+		return G_SOURCE_REMOVE;
+	streams_settle(peers);
+	serve_settle(peers);
+	if (peers->active && !cluster_has_self(peers->cluster)) {
+		g_message("this node was removed from the cluster");
+		leave(peers);
+	}
+	if (peers->active)
+		update_members(peers);
+	if (peers->handlers->roster)
+		peers->handlers->roster(peers->ctx);
+	return G_SOURCE_REMOVE;
+}
+
+void peers_changed(struct peers *peers, bool push)
+{
+	/* To the old members: a new one has it, one removed should hear it. */
+	if (push && peers->active)
+		push_roster(peers);
+	/* Later, because this may end the connection whose line we serve. */
+	if (!peers->settle_source)
+		peers->settle_source = g_idle_add(on_settle, peers);
+}
+
+/* Whoever is connected to us is told, so that news spread by themselves. */
+static void spread(struct peers *peers)
+{
+	unsigned i;
+
+	serve_push_roster(peers);
+	for (i = 0; i < peers->members->len; i++) {
+		struct member *member = peers->members->pdata[i];
+
+		if (member->out)
+			asks_push_roster(member);
+	}
+}
+
+int peers_take_roster(struct peers *peers, struct json_object *envelope,
+		      const char *from, struct err *err)
+{
+	int rc = cluster_adopt(peers->cluster, envelope, err);
+
+	if (rc <= 0)
+		return rc;
+	g_message("roster %lld of the cluster, from %s: %u nodes",
+		  (long long)peers->cluster->roster->serial, from,
+		  peers->cluster->roster->count);
+	spread(peers);
+	peers_changed(peers, false);
+	return 0;
+}
+
+/* ---- the beginning and the end ---- */
+
+static GTlsCertificate *load_own(const struct cluster *cluster,
+				 struct err *err)
+{
+	g_autofree char *pem = g_strconcat(cluster->cert, "\n", cluster->key,
+					   NULL);
+	g_autoptr(GError) error = NULL;
+	GTlsCertificate *own = NULL;
+
+	if (!g_tls_backend_supports_tls(g_tls_backend_get_default()))
+		err_set(err, 0, "GIO has no TLS here (install "
+			"glib-networking)");
+	else if (!(own = g_tls_certificate_new_from_pem(pem, -1, &error)))
+		err_set(err, 0, "cannot use the certificate in %s: %s",
+			cluster->dir, error->message);
+	return own;
+}
+
+/* Begin to be a member, with a port of our own. */
+static int enter(struct peers *peers, struct err *err)
+{
+	const struct roster_member *self =
+		roster_find(peers->cluster->roster, peers->cluster->self);
+
+	g_clear_object(&peers->own);
+	if (!cluster_has_self(peers->cluster)) {
+		g_message("this node was removed from the cluster (join again "
+			  "with \"mvctl cluster join\")");
+		return 0;
+	}
+	peers->own = load_own(peers->cluster, err);
+	if (!peers->own || serve_start(peers, self->port, err) < 0)
+		return -1;
+	peers->active = true;
+	update_members(peers);
+	return 0;
+}
+
+static bool same_identity(const struct cluster *a, const struct cluster *b)
+{
+	return strcmp(a->fingerprint, b->fingerprint) == 0 &&
+	       strcmp(a->ca_fingerprint, b->ca_fingerprint) == 0;
+}
+
+/* Take over the state that was read; NULL: no cluster. */
+static int change_to(struct peers *peers, struct cluster *fresh,
+		     struct err *err)
+{
+	struct cluster *old = peers->cluster;
+	bool same = old && fresh && same_identity(old, fresh);
+
+	if (!same)
+		leave(peers);
+	peers->cluster = fresh;
+	cluster_free(old);
+	if (!same && fresh && enter(peers, err) < 0)
+		return -1;
+	peers_changed(peers, true);
+	return 0;
+}
+
+int peers_reload(struct peers *peers, struct err *err)
+{
+	struct err why = { 0 };
+	struct cluster *fresh = cluster_load(peers->dir, &why);
+
+	if (!fresh && why.num != ENOENT) {
+		if (err)
+			*err = why;
+		return -1;
+	}
+	return change_to(peers, fresh, err);
+}
+
+struct peers *peers_new(const char *dir, const struct peers_handlers *handlers,
+			void *ctx, struct err *err)
+{
+	struct peers *peers = g_new0(struct peers, 1);
+
+	peers->dir = g_strdup(dir);
+	peers->handlers = handlers;
+	peers->ctx = ctx;
+	peers->members = g_ptr_array_new_with_free_func(member_free);
+	conn_set_init(&peers->conns);
+	g_queue_init(&peers->greets);
+	g_queue_init(&peers->admits);
+	g_queue_init(&peers->calls);
+	g_queue_init(&peers->inbound);
+	g_queue_init(&peers->streams);
+	g_queue_init(&peers->opening);
+	asks_init(peers);
+	if (peers_reload(peers, err) == 0)
+		return peers;
+	peers_free(peers);
+	return NULL;
+}
+
+void peers_free(struct peers *peers)
+{
+	leave(peers);
+	g_clear_handle_id(&peers->settle_source, g_source_remove);
+	asks_clear(peers);
+	conn_set_clear(&peers->conns);
+	g_ptr_array_unref(peers->members);
+	g_clear_object(&peers->own);
+	cluster_free(peers->cluster);
+	g_free(peers->dir);
+	g_free(peers);
+}
+
+/* ---- what is known ---- */
+
+bool peers_in_cluster(const struct peers *peers)
+{
+	return peers->active;
+}
+
+const char *peers_self(const struct peers *peers)
+{
+	return peers->active ? peers->cluster->self : NULL;
+}
+
+bool peers_is_member(const struct peers *peers, const char *name)
+{
+	return peers->active && roster_find(peers->cluster->roster, name);
+}
+
+unsigned peers_count(const struct peers *peers)
+{
+	return peers->active ? peers->cluster->roster->count : 0;
+}
+
+void peers_get(const struct peers *peers, unsigned index,
+	       struct peer_info *info)
+{
+	const struct roster_member *entry =
+		&peers->cluster->roster->members[index];
+	const struct member *member = peers_member(peers, entry->name);
+
+	*info = (struct peer_info){
+		.name = entry->name,
+		.address = entry->address,
+		.port = entry->port,
+		.self = strcmp(entry->name, peers->cluster->self) == 0,
+	};
+	if (!member)
+		return;
+	info->heard = member->heard;
+	info->trouble = member->trouble;
+	info->clock_ahead_ms = member->clock_ahead_ms;
+}

@@ -1,0 +1,20 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# limit: 600
+# Under the address and undefined behaviour sanitizers the unit tests and the
+# short runs of the fuzz targets find nothing.
+. "$(dirname "$0")/lib.sh"
+quietly in_build "$source/configure" CC=gcc --enable-werror --enable-sanitizers
+make_all check TESTS=
+nm "$build/tests/unit/test-link" >"$tmp/symbols"
+grep -q __asan_init "$tmp/symbols"
+grep -q __ubsan_ "$tmp/symbols"
+
+tests=$(in_build find tests/unit tests/fuzz -type f -perm -u+x | sort | paste -sd ' ')
+# Each source of a test became one.
+equal "$(find "$source/tests/unit" "$source/tests/fuzz" -name "test-*.c" -o -name "fuzz-*.c" | wc -l)" \
+	"$(wc -w <<<"$tests")"
+make_all check TESTS="$tests" VERBOSE=yes
+# None was skipped.
+equal "$(wc -w <<<"$tests")" \
+	"$(find "$build/tests" -name '*.trs' -exec grep -l '^:test-result: PASS' {} + | wc -l)"

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "vmm-agent/mvd-mover.h"
+
+#include "net/peer.h"
+#include "vmm-agent/mvd-migrate.h"
+
+#include <string.h>
+
+#define MOVE_MS (24 * 3600 * 1000)
+#define LOOK_MS 500
+#define ASK_MS 3000
+
+struct mover {
+	int refs;
+	struct job *job;       /* a reference */
+	struct client *client; /* a reference */
+	char *to;
+	guint timer;
+	bool asking, over;
+};
+
+static void mover_unref(struct mover *mover)
+{
+	if (--mover->refs > 0)
+		return;
+	job_unref(mover->job);
+	client_unref(mover->client);
+	g_free(mover->to);
+	g_free(mover);
+}
+
+/* The end */
+
+static void end(struct mover *mover)
+{
+	mover->over = true;
+	g_clear_handle_id(&mover->timer, g_source_remove);
+	mover_unref(mover);
+}
+
+static void fail(struct mover *mover, const char *why)
+{
+	g_autofree char *text =
+		g_strdup_printf("job %ld does not move to %s: %s",
+				(long)mover->job->facts.pid, mover->to, why);
+
+	client_error(mover->client, "migrate", text, "");
+	end(mover);
+}
+
+static void succeed(struct mover *mover, struct json_object *figures)
+{
+	struct json_object *event = event_new("migrated");
+
+	json_object_object_add(event, "result", figures);
+	client_send(mover->client, event);
+	end(mover);
+}
+
+static void on_migrated(void *ctx, const struct migrated *result)
+{
+	struct mover *mover = ctx;
+
+	if (result->error)
+		fail(mover, result->error);
+	else
+		succeed(mover, migrated_to_json(result));
+}
+
+static void on_reply(void *ctx, const struct peer_reply *reply)
+{
+	struct mover *mover = ctx;
+	struct json_object *gone;
+
+	if (!reply->answer)
+		fail(mover, reply->error);
+	else if (json_object_object_get_ex(reply->answer, "gone", &gone))
+		fail(mover, "it has ended, or is just moving");
+	else
+		succeed(mover, json_object_get(reply->answer));
+}
+
+/* On the way */
+
+static void send_progress(struct mover *mover, struct json_object *figures)
+{
+	struct json_object *event;
+
+	if (mover->over)
+		return;
+	event = event_new("progress");
+	json_object_object_add(event, "progress", json_object_get(figures));
+	client_send(mover->client, event);
+}
+
+static void on_progress(void *ctx, const struct peer_reply *reply)
+{
+	struct mover *mover = ctx;
+
+	mover->asking = false;
+	if (reply->answer)
+		send_progress(mover, reply->answer);
+	mover_unref(mover);
+}
+
+static void ask_progress(struct mover *mover)
+{
+	struct json_object *body = json_object_new_object();
+
+	mover->asking = true;
+	mover->refs++;
+	event_add_string(body, "op", "progress");
+	event_add_string(body, "uuid", mover->job->facts.uuid);
+	peer_ask(mover->job->mvd->peers, mover->job->host, body, ASK_MS,
+		 on_progress, mover);
+}
+
+static void look_here(struct mover *mover)
+{
+	struct json_object *figures = json_object_new_object();
+	struct migrate_progress progress;
+
+	if (migrate_progress(mover->job, &progress)) {
+		event_add_string(figures, "stage", progress.stage);
+		event_add_number(figures, "memory",
+				 (int64_t)progress.stats.memory);
+		event_add_number(figures, "left", (int64_t)progress.stats.left);
+		event_add_number(figures, "bytes",
+				 (int64_t)progress.stats.bytes);
+		event_add_number(figures, "rounds", progress.stats.rounds);
+		send_progress(mover, figures);
+	}
+	json_object_put(figures);
+}
+
+static gboolean on_timer(void *p)
+{
+	struct mover *mover = p;
+
+	if (mover->job->host && !mover->asking && !mover->job->migration)
+		ask_progress(mover);
+	else if (!mover->job->host || mover->job->migration)
+		look_here(mover);
+	return G_SOURCE_CONTINUE;
+}
+
+void mover_begin(struct job *job, struct client *client, const char *to,
+		 bool postcopy)
+{
+	struct mover *mover = g_new0(struct mover, 1);
+	struct json_object *body;
+	g_autofree char *obstacle = migrate_obstacle(job);
+
+	mover->refs = 1;
+	mover->job = job_ref(job);
+	mover->client = client_ref(client);
+	mover->to = g_strdup(strcmp(to, "home") == 0 ? job->facts.home : to);
+	if (obstacle) {
+		fail(mover, obstacle);
+		return;
+	}
+	mover->timer = g_timeout_add(LOOK_MS, on_timer, mover);
+	if (!job->host) {
+		migrate_begin(job, mover->to, postcopy, on_migrated, mover);
+		return;
+	}
+	body = json_object_new_object();
+	event_add_string(body, "op", "migrate");
+	event_add_string(body, "uuid", job->facts.uuid);
+	event_add_string(body, "to", mover->to);
+	event_add_bool(body, "postcopy", postcopy);
+	peer_ask(job->mvd->peers, job->host, body, MOVE_MS, on_reply, mover);
+}
+
+void mover_why(struct job *job, struct client *client)
+{
+	g_autofree char *obstacle = migrate_obstacle(job);
+	struct json_object *event = event_new("why"), *why;
+
+	why = json_object_new_object();
+	event_add_number(why, "pid", job->facts.pid);
+	event_add_string(why, "host", job->host ? job->host : job->mvd->node);
+	event_add_bool(why, "movable", !obstacle);
+	event_add_string(why, "text", obstacle ? obstacle :
+			 "nothing keeps it from moving: nobody has asked for it");
+	json_object_object_add(event, "why", why);
+	client_send(client, event);
+}

@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A member of the cluster is trusted to run jobs for others and to have its own
+ * run by them; it is not trusted to send what is well formed. And what it says
+ * about a job counts only in its role: as the job's home, or as its host.
+ */
+#include "vmm-agent/mvd-questions.h"
+
+#include "vmm-agent/mvd-arrive.h"
+#include "vmm-agent/mvd-dial.h"
+#include "vmm-agent/mvd-boot.h"
+#include "vmm-agent/mvd-migrate.h"
+#include "vmm-agent/mvd-node.h"
+
+#include <string.h>
+
+#define MAX_JOBS_TOLD 8192
+
+typedef void (*question_fn)(struct mvd *mvd, const char *from,
+			    struct json_object *body,
+			    struct peer_question *question);
+typedef void (*home_fn)(struct job *job, struct json_object *body,
+			struct peer_question *question);
+
+static const char *text_of(struct json_object *body, const char *field)
+{
+	struct json_object *value;
+
+	if (!json_object_object_get_ex(body, field, &value) ||
+	    !json_object_is_type(value, json_type_string))
+		return "";
+	return json_object_get_string(value);
+}
+
+static unsigned number_of(struct json_object *body, const char *field)
+{
+	struct json_object *value;
+	int64_t number;
+
+	if (!json_object_object_get_ex(body, field, &value) ||
+	    !json_object_is_type(value, json_type_int))
+		return 0;
+	number = json_object_get_int64(value);
+	return number < 0 || number > G_MAXINT32 ? 0 : (unsigned)number;
+}
+
+static bool flag_of(struct json_object *body, const char *field)
+{
+	struct json_object *value;
+
+	return json_object_object_get_ex(body, field, &value) &&
+	       json_object_get_boolean(value);
+}
+
+/* ---- from a job's home, about a job that is here ---- */
+
+struct order {
+	struct peer_question *question;
+	struct job *job;
+};
+
+static void order_done(void *ctx, const struct virt_result *result)
+{
+	struct order *order = ctx;
+	struct json_object *answer = json_object_new_object();
+
+	event_add_bool(answer, "gone", result->no_domain);
+	if (result->error && !result->no_domain)
+		peer_refuse(order->question, result->error);
+	else
+		peer_answer(order->question, json_object_get(answer));
+	json_object_put(answer);
+	job_unref(order->job);
+	g_free(order);
+}
+
+static void give_order(struct job *job, enum job_call call,
+		       struct peer_question *question)
+{
+	struct order *order = g_new0(struct order, 1);
+
+	order->question = question;
+	order->job = job_ref(job);
+	job_call(job, call, order_done, order);
+}
+
+static void do_suspend(struct job *job, struct json_object *body,
+		       struct peer_question *question)
+{
+	(void)body;
+	give_order(job, CALL_SUSPEND, question);
+}
+
+static void do_resume(struct job *job, struct json_object *body,
+		      struct peer_question *question)
+{
+	(void)body;
+	give_order(job, CALL_RESUME, question);
+}
+
+static void do_save(struct job *job, struct json_object *body,
+		    struct peer_question *question)
+{
+	job->facts.started = flag_of(body, "started");
+	job->facts.frozen = flag_of(body, "frozen");
+	give_order(job, CALL_SAVE, question);
+}
+
+static void do_destroy(struct job *job, struct json_object *body,
+		       struct peer_question *question)
+{
+	struct json_object *answer = json_object_new_object();
+
+	(void)body;
+	/* It is home's wish; nothing is left to be told when it is done. */
+	job_mvrun_gone(job);
+	event_add_bool(answer, "gone", false);
+	peer_answer(question, answer);
+}
+
+static void on_migrated(void *ctx, const struct migrated *result)
+{
+	struct peer_question *question = ctx;
+
+	if (result->error)
+		peer_refuse(question, result->error);
+	else
+		peer_answer(question, migrated_to_json(result));
+}
+
+static void do_migrate(struct job *job, struct json_object *body,
+		       struct peer_question *question)
+{
+	migrate_begin(job, text_of(body, "to"), flag_of(body, "postcopy"),
+		      on_migrated, question);
+}
+
+static void do_progress(struct job *job, struct json_object *body,
+			struct peer_question *question)
+{
+	struct json_object *answer = json_object_new_object();
+	struct migrate_progress progress;
+
+	(void)body;
+	if (migrate_progress(job, &progress)) {
+		event_add_string(answer, "stage", progress.stage);
+		event_add_number(answer, "memory",
+				 (int64_t)progress.stats.memory);
+		event_add_number(answer, "left", (int64_t)progress.stats.left);
+		event_add_number(answer, "bytes",
+				 (int64_t)progress.stats.bytes);
+		event_add_number(answer, "rounds", progress.stats.rounds);
+	}
+	peer_answer(question, answer);
+}
+
+static const struct {
+	const char *op;
+	home_fn handle;
+} orders[] = {
+	{ "suspend", do_suspend },
+	{ "resume", do_resume },
+	{ "save", do_save },
+	{ "destroy", do_destroy },
+	{ "migrate", do_migrate },
+	{ "progress", do_progress },
+};
+
+/* A job that is here and whose home asks. */
+static struct job *hosted_job(struct mvd *mvd, const char *from,
+			      struct json_object *body)
+{
+	struct job *job = jobs_find(mvd->jobs, text_of(body, "uuid"));
+
+	if (!job || !job->foreign || job->stage != JOB_UP || job->mvrun_gone ||
+	    strcmp(job->facts.home, from) != 0)
+		return NULL;
+	return job;
+}
+
+static void take_order(size_t i, struct mvd *mvd, const char *from,
+		       struct json_object *body, struct peer_question *question)
+{
+	struct job *job = hosted_job(mvd, from, body);
+	struct json_object *answer;
+
+	if (job) {
+		orders[i].handle(job, body, question);
+		return;
+	}
+	answer = json_object_new_object();
+	event_add_bool(answer, "gone", true);
+	peer_answer(question, answer);
+}
+
+/* ---- from a home: a new job for us ---- */
+
+static int read_start(struct mvd *mvd, const char *from,
+		      struct json_object *body, struct job_facts *facts,
+		      struct err *err)
+{
+	if (job_facts_from_xml(facts, text_of(body, "facts"), err) < 0)
+		return -1;
+	if (strcmp(facts->home, from) != 0)
+		return err_set(err, 0, "the job is not one of %s", from);
+	if (jobs_find(mvd->jobs, facts->uuid))
+		return err_set(err, 0, "the job is here already");
+	if (facts->memory > node_room(mvd))
+		return err_set(err, 0, "it has no room: %u MiB are needed, %u "
+			       "MiB are free", facts->memory, node_room(mvd));
+	return 0;
+}
+
+static void do_start(struct mvd *mvd, const char *from,
+		     struct json_object *body, struct peer_question *question)
+{
+	struct job_facts facts = { 0 };
+	struct err err = { 0 };
+	struct job *job;
+
+	if (read_start(mvd, from, body, &facts, &err) < 0) {
+		job_facts_clear(&facts);
+		peer_refuse(question, err.text);
+		return;
+	}
+	g_free(facts.agent);
+	facts.agent = g_strdup(mvd->config.socket);
+	/* 0 is no fact, but means: as the host thinks best. */
+	facts.cpus = number_of(body, "cpus");
+	job = jobs_add(mvd->jobs, &facts);
+	job->starter = question;
+	job_advance(job);
+}
+
+/* ---- from a host: what it has of ours ---- */
+
+static bool read_claim(struct json_object *entry, char uuid[UUID_TEXT_SIZE],
+		       struct claim *claim)
+{
+	const char *facts = text_of(entry, "facts");
+
+	if (!json_object_is_type(entry, json_type_object) ||
+	    !uuid_normalize(uuid, text_of(entry, "uuid")))
+		return false;
+	claim->uuid = uuid;
+	claim->facts = *facts ? facts : NULL;
+	claim->incarnation = number_of(entry, "incarnation");
+	claim->paused = flag_of(entry, "paused");
+	return true;
+}
+
+static struct json_object *judge_all(struct mvd *mvd, const char *from,
+				     struct json_object *list)
+{
+	static const char *const names[] = {
+		[VERDICT_KEEP] = "keep", [VERDICT_WAIT] = "wait",
+		[VERDICT_FACTS] = "facts", [VERDICT_DESTROY] = "destroy",
+	};
+	struct json_object *verdicts = json_object_new_object();
+	char uuid[UUID_TEXT_SIZE];
+	struct claim claim;
+	size_t i, n = json_object_array_length(list);
+
+	for (i = 0; i < n && i < MAX_JOBS_TOLD; i++)
+		if (read_claim(json_object_array_get_idx(list, i), uuid, &claim))
+			event_add_string(verdicts, uuid, names[
+				home_judge(mvd->jobs, from, &claim)]);
+	return verdicts;
+}
+
+static void hear_ended(struct mvd *mvd, const char *from,
+		       struct json_object *list)
+{
+	size_t i, n = json_object_array_length(list);
+
+	for (i = 0; i < n && i < MAX_JOBS_TOLD; i++) {
+		struct json_object *entry = json_object_array_get_idx(list, i);
+		g_autofree char *text = clean_text(text_of(entry, "text"));
+		char uuid[UUID_TEXT_SIZE];
+		struct json_object *to;
+
+		if (!json_object_is_type(entry, json_type_object) ||
+		    !uuid_normalize(uuid, text_of(entry, "uuid")))
+			continue;
+		home_ended(mvd->jobs, from, uuid,
+			   number_of(entry, "incarnation"),
+			   gone_reason_find(text_of(entry, "reason")), text,
+			   json_object_object_get_ex(entry, "to", &to) ?
+			   text_of(entry, "to") : NULL);
+	}
+}
+
+static void do_hosting(struct mvd *mvd, const char *from,
+		       struct json_object *body, struct peer_question *question)
+{
+	struct json_object *answer = json_object_new_object(), *list;
+
+	if (json_object_object_get_ex(body, "ended", &list) &&
+	    json_object_is_type(list, json_type_array))
+		hear_ended(mvd, from, list);
+	if (json_object_object_get_ex(body, "jobs", &list) &&
+	    json_object_is_type(list, json_type_array))
+		json_object_object_add(answer, "verdicts",
+				       judge_all(mvd, from, list));
+	peer_answer(question, answer);
+}
+
+static void do_claim(struct mvd *mvd, const char *from,
+		     struct json_object *body, struct peer_question *question)
+{
+	home_claim(mvd->jobs, from, text_of(body, "uuid"),
+		   number_of(body, "incarnation"), question);
+}
+
+static void do_moving(struct mvd *mvd, const char *from,
+		      struct json_object *body, struct peer_question *question)
+{
+	struct job *job = jobs_find(mvd->jobs, text_of(body, "uuid"));
+
+	if (job && job->host && strcmp(job->host, from) == 0 &&
+	    peers_is_member(mvd->peers, text_of(body, "to")))
+		home_moving(job, text_of(body, "to"),
+			    number_of(body, "incarnation"));
+	peer_answer(question, NULL);
+}
+
+/* ---- from anybody ---- */
+
+static void do_have(struct mvd *mvd, const char *from,
+		    struct json_object *body, struct peer_question *question)
+{
+	struct job *job = jobs_find(mvd->jobs, text_of(body, "uuid"));
+	struct json_object *answer = json_object_new_object();
+	bool here = job && !job->host && !job->absent;
+
+	event_add_bool(answer, "here", here);
+	peer_answer(question, answer);
+	if (here && strcmp(job->facts.home, from) == 0)
+		hosting_tell(job);
+}
+
+static void do_reserve(struct mvd *mvd, const char *from,
+		       struct json_object *body, struct peer_question *question)
+{
+	arrivals_reserve(mvd->jobs->arrivals, from, body, question);
+}
+
+static void do_release(struct mvd *mvd, const char *from,
+		       struct json_object *body, struct peer_question *question)
+{
+	arrivals_release(mvd->jobs->arrivals, from, body, question);
+}
+
+static void do_node(struct mvd *mvd, const char *from, struct json_object *body,
+		    struct peer_question *question)
+{
+	struct json_object *answer = json_object_new_object();
+
+	(void)from;
+	(void)body;
+	json_object_object_add(answer, "node", node_to_json(mvd));
+	peer_answer(question, answer);
+}
+
+static const struct {
+	const char *op;
+	question_fn handle;
+} questions[] = {
+	{ "hosting", do_hosting },
+	{ "claim", do_claim },
+	{ "moving", do_moving },
+	{ "start", do_start },
+	{ "reserve", do_reserve },
+	{ "release", do_release },
+	{ "have", do_have },
+	{ "node", do_node },
+};
+
+void mvd_question(struct mvd *mvd, const char *from, struct json_object *body,
+		  struct peer_question *question)
+{
+	const char *op = text_of(body, "op");
+	size_t i;
+
+	for (i = 0; i < G_N_ELEMENTS(questions); i++)
+		if (strcmp(op, questions[i].op) == 0) {
+			questions[i].handle(mvd, from, body, question);
+			return;
+		}
+	for (i = 0; i < G_N_ELEMENTS(orders); i++)
+		if (strcmp(op, orders[i].op) == 0) {
+			take_order(i, mvd, from, body, question);
+			return;
+		}
+	peer_refuse(question, "the question is unknown here; is this node's "
+		    "Monovisor older?");
+}
+
+/* ---- streams ---- */
+
+static bool link_stream(struct mvd *mvd, const char *from,
+			struct json_object *body, struct peer_stream *stream)
+{
+	struct job *job = hosted_job(mvd, from, body);
+	int fd;
+
+	if (!job || number_of(body, "incarnation") != job->facts.incarnation)
+		return false;
+	fd = job_connect(job);
+	if (fd < 0)
+		peer_decline(stream, "the microVM's port cannot be had yet");
+	else
+		peer_accept(stream, fd);
+	return true;
+}
+
+void mvd_stream(struct mvd *mvd, const char *from, struct json_object *body,
+		struct peer_stream *stream)
+{
+	const char *op = text_of(body, "op");
+
+	if (strcmp(op, "link") == 0 && link_stream(mvd, from, body, stream))
+		return;
+	if (!arrivals_stream(mvd->jobs->arrivals, from, op, body, stream))
+		peer_decline(stream, "there is nothing such here for you");
+}
