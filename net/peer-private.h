@@ -31,6 +31,7 @@ struct call;
 struct member {
 	struct peers *peers;
 	char name[PEER_NAME_MAX + 1];
+	char fingerprint[PKI_FINGERPRINT_SIZE];
 	int64_t heard;
 	int64_t clock_ahead_ms;
 	char *trouble;
@@ -140,6 +141,9 @@ void asks_clear(struct peers *peers);
 
 int serve_start(struct peers *peers, unsigned port, struct err *err);
 void serve_stop(struct peers *peers);
+/* A member's connection for its questions. */
+void questions_serve(struct peers *peers, struct conn *conn,
+		     const struct greeted *who);
 /* End the connections of nodes that are no members now. */
 void serve_settle(struct peers *peers);
 void serve_push_roster(struct peers *peers);

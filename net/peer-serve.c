@@ -156,8 +156,8 @@ static unsigned count_inbound(const struct peers *peers, const char *name)
 	return count;
 }
 
-static void serve_questions(struct peers *peers, struct conn *conn,
-			    const struct greeted *who)
+void questions_serve(struct peers *peers, struct conn *conn,
+		     const struct greeted *who)
 {
 	const struct roster_member *member =
 		roster_find(peers->cluster->roster, who->name);
@@ -199,7 +199,7 @@ static void on_greeted(void *ctx, struct conn *conn, const struct greeted *who,
 	else if (who->purpose == PURPOSE_STREAM)
 		streams_serve(peers, conn, who);
 	else
-		serve_questions(peers, conn, who);
+		questions_serve(peers, conn, who);
 }
 
 static void greet_caller(struct peers *peers, GSocketConnection *tcp)

@@ -58,14 +58,23 @@ static void member_free(void *p)
 	g_free(member);
 }
 
-static void add_member(struct peers *peers, const char *name)
+static void add_member(struct peers *peers, const struct roster_member *entry)
 {
 	struct member *member = g_new0(struct member, 1);
 
 	member->peers = peers;
-	g_strlcpy(member->name, name, sizeof(member->name));
+	g_strlcpy(member->name, entry->name, sizeof(member->name));
+	g_strlcpy(member->fingerprint, entry->fingerprint,
+		  sizeof(member->fingerprint));
 	g_queue_init(&member->asks);
 	g_ptr_array_add(peers->members, member);
+}
+
+/* One that was removed and joined again is another one. */
+static bool is_current(const struct peers *peers, const struct member *member)
+{
+	return cluster_judge_member(peers->cluster, member->name,
+				    member->fingerprint, NULL) == 0;
 }
 
 static void update_members(struct peers *peers)
@@ -76,16 +85,15 @@ static void update_members(struct peers *peers)
 	for (i = peers->members->len; i-- > 0;) {
 		struct member *member = peers->members->pdata[i];
 
-		if (roster_find(roster, member->name))
+		if (is_current(peers, member))
 			continue;
 		asks_farewell(member);
 		g_ptr_array_remove_index(peers->members, i);
 	}
 	for (i = 0; i < roster->count; i++)
-		if (g_ascii_strcasecmp(roster->members[i].name,
-				       peers->cluster->self) != 0 &&
+		if (strcmp(roster->members[i].name, peers->cluster->self) != 0 &&
 		    !peers_member(peers, roster->members[i].name))
-			add_member(peers, roster->members[i].name);
+			add_member(peers, &roster->members[i]);
 }
 
 void peers_log_stranger(struct peers *peers, const char *format, ...)

@@ -22,6 +22,7 @@ e2e_tests = \
 	tests/e2e/session.sh \
 	tests/e2e/signals.sh \
 	tests/e2e/status.sh \
+	tests/e2e/stacks.sh \
 	tests/e2e/stdio.sh \
 	tests/e2e/terminal.sh \
 	tests/e2e/virsh.sh
@@ -30,7 +31,7 @@ dist_check_SCRIPTS += $(e2e_tests)
 TESTS += $(e2e_tests)
 
 dist_noinst_SCRIPTS += run quickstart tests/driver tests/mvlab tests/mvlab-exec \
-	tests/pty tests/tour .ci/run
+	tests/pty tests/stacks.py tests/tour .ci/run
 EXTRA_DIST += tests/lab.sh tests/lib.sh tests/mvlab-node.sh tests/node-setup.sh \
 	tests/node.sh tests/same.sh \
 	README.md README CONTRIBUTING.md SECURITY.md

@@ -83,7 +83,7 @@ lab_job_start() { # NODE, mvrun's options and the program
 
 lab_job_end() { # WANTED-STATUS [WAITER]: as the shell sees it
 	local got=0
-	wait "${2:-$job_waiter}" || got=$?
+	wait_end "${2:-$job_waiter}" || got=$?
 	[ "$got" = "$1" ] && return
 	tail -n 20 "$tmp/$lab_job.out" "$tmp/$lab_job.err"
 	fail "the exit status of job \"$lab_job\" is $got instead of $1"

@@ -23,6 +23,7 @@ unset MONOVISOR_SOCKET XDG_RUNTIME_DIR
 
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/mv-test.XXXXXX")
 chmod 755 "$tmp"
+export MV_TEST_TMP=$tmp # tells the processes of this test, see stacks.py
 cleanups=()
 
 # ---- the end of a test ----
@@ -82,14 +83,43 @@ requires_built() { # PROGRAM...
 
 # ---- promises ----
 
+# Where all processes of this test wait, and what its guests and daemons said last.
+show_stacks() {
+	timeout -k 5 200 "$MV_SRCDIR/tests/stacks.py" --test "$tmp" >&2 || true
+}
+
+# How much longer than usual to wait; the driver's limit is as much longer.
+slower=$(printf '%.0f' "${MV_TEST_SLOWER:-1}")
+[ "$slower" -ge 1 ] || slower=1
+
 # Wait until a command succeeds, at most so many seconds.
 wait_until() { # SECONDS COMMAND...
-	local deadline=$((SECONDS + $1))
+	local deadline=$((SECONDS + $1 * slower))
 	shift
 	until "$@" >/dev/null 2>&1; do
-		[ $SECONDS -lt $deadline ] || fail "still not so: $*"
+		if [ $SECONDS -ge $deadline ]; then
+			echo "still not so: $*; where the processes are:" >&2
+			show_stacks
+			fail "still not so: $*"
+		fi
 		sleep 0.1
 	done
+}
+
+# Whether a process has ended, collected or not.
+has_ended() { # PID
+	local stat
+	{ read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 0
+	case ${stat##*) } in
+	[ZX]*) return 0 ;;
+	esac
+	return 1
+}
+
+# The shell's wait, which has no bound, with one: the status is the child's.
+wait_end() { # PID [SECONDS]
+	wait_until "${2:-150}" has_ended "$1"
+	wait "$1"
 }
 
 # status N COMMAND...: it must exit with N; its output is in $tmp/status.out and $tmp/status.err.

@@ -67,7 +67,7 @@ node_libvirtd_start() {
 
 node_libvirtd_stop() {
 	kill "$node_libvirtd_pid"
-	wait "$node_libvirtd_pid" || true
+	wait_end "$node_libvirtd_pid" || true
 }
 
 node_agent_answers() {
@@ -94,7 +94,7 @@ node_mvd_start() {
 
 node_mvd_stop() { # [SIGNAL]
 	kill "-${1:-TERM}" "$node_mvd_pid"
-	wait "$node_mvd_pid" || true
+	wait_end "$node_mvd_pid" || true
 }
 
 node_virsh() {
@@ -120,7 +120,7 @@ job_start() {
 
 job_end() { # WANTED-STATUS: as the shell sees it
 	local got=0
-	wait "$job_pid" || got=$?
+	wait_end "$job_pid" || got=$?
 	[ "$got" = "$1" ] && return
 	cat "$tmp/job.out" "$tmp/job.err"
 	fail "the job's exit status is $got instead of $1"

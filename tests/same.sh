@@ -17,7 +17,8 @@
 #	same_options   options of mvrun
 #	same_filter    a function: drops from output what must differ
 #
-# Differences go to standard output; the status is 1 then.
+# Differences go to standard output; the status is 1 then. A command that is not
+# done in time is killed; where its processes were is written down first.
 
 same_dir=
 same_stdin=/dev/null
@@ -43,11 +44,26 @@ same_begin() { # DIRECTORY
 	mkdir -p "$same_dir"
 }
 
-# "exit 3" or "signal 15" into FILE: the shell's $? cannot tell 143 from a signal.
+# Runs a command and writes "exit 3" or "signal 15" to FILE: the shell's $? cannot
+# tell 143 from a signal. At the limit the stacks go to FILE.stacks: those of the
+# whole test, if this is one, so that QEMU and the daemons are found too.
+#
+#	python3 -c "$same_ended" FILE COMMAND...
 same_ended=$(
-	cat <<-'END'
-	import subprocess, sys
-	status = subprocess.call(sys.argv[2:])
+	cat <<-END
+	import os, subprocess, sys
+	limit = $same_limit * float(os.environ.get("MV_TEST_SLOWER", "1"))
+	stacks = "$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)/stacks.py"
+	with subprocess.Popen(sys.argv[2:]) as child:
+	    try:
+	        status = child.wait(limit)
+	    except subprocess.TimeoutExpired:
+	        test = os.environ.get("MV_TEST_TMP")
+	        whose = ["--test", test] if test else [str(child.pid)]
+	        with open(sys.argv[1] + ".stacks", "w") as out:
+	            subprocess.run(["timeout", "-k", "5", "200", stacks, *whose], stdout=out, stderr=out)
+	        child.kill()
+	        sys.exit(1)
 	with open(sys.argv[1], "w") as out:
 	    print("signal %d" % -status if status < 0 else "exit %d" % status, file=out)
 	END
@@ -71,8 +87,7 @@ same_run() { # native|job COMMAND...
 	(
 		cd "$same_dir/work" || exit
 		same_prepare >/dev/null
-		on_node timeout --foreground -k 10 "$same_limit" \
-			python3 -c "$same_ended" "$same_dir/$side.end" "${same_as[@]}" "$@" \
+		on_node python3 -c "$same_ended" "$same_dir/$side.end" "${same_as[@]}" "$@" \
 			<"$same_stdin" >"$same_dir/$side.out" 2>"$same_dir/$side.err"
 	)
 	same_snapshot >"$same_dir/$side.files"
@@ -86,6 +101,13 @@ same_compare() { # PART NAME
 	return 1
 }
 
+same_late() { # native|job
+	echo "did not end in time" >"$same_dir/$1.end"
+	[ -s "$same_dir/$1.end.stacks" ] || return 0
+	echo "not done in time ($1); where the processes were:"
+	cat "$same_dir/$1.end.stacks"
+}
+
 same() {
 	local part rc=0
 	rm -f "$same_dir"/{native,job}.*
@@ -96,7 +118,7 @@ same() {
 			same_filter <"$same_dir/$part.$file" >"$same_dir/filtered"
 			mv "$same_dir/filtered" "$same_dir/$part.$file"
 		done
-		[ -s "$same_dir/$part.end" ] || echo "did not end within $same_limit s" >"$same_dir/$part.end"
+		[ -s "$same_dir/$part.end" ] || same_late "$part"
 	done
 	same_compare end "how it ended" || rc=1
 	same_compare out "standard output" || rc=1

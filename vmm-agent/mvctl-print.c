@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #define CELL 256
-#define MAX_COLUMNS 8
+#define MAX_COLUMNS 12
 #define NO_LIMIT 100000
 
 /* One column of a table: what it shows and how. */
@@ -71,6 +71,21 @@ static void format_age(char *cell, size_t size, struct json_object *row,
 	else
 		snprintf(cell, size, "%lldd%02lldh", age / 86400,
 			 age / 3600 % 24);
+}
+
+/* With the time for which it has been out of reach. */
+static void format_state(char *cell, size_t size, struct json_object *row,
+			 const char *field)
+{
+	char state[32], age[32];
+
+	format_text(state, sizeof(state), row, field);
+	if (agent_number(row, "lost_since")) {
+		format_age(age, sizeof(age), row, "lost_since");
+		snprintf(cell, size, "%s %s", state, age);
+	} else {
+		snprintf(cell, size, "%s", state);
+	}
 }
 
 /* How many characters, not bytes, a cell takes on the screen. */
@@ -164,20 +179,42 @@ static void print_table(FILE *out, const struct column *columns, size_t n,
 		}
 }
 
+static bool any_has(struct json_object *rows, const char *field)
+{
+	size_t i;
+
+	for (i = 0; i < json_object_array_length(rows); i++)
+		if (*agent_string(json_object_array_get_idx(rows, i), field))
+			return true;
+	return false;
+}
+
+/* A column that would be empty is left out. */
 void print_jobs(FILE *out, struct json_object *jobs)
 {
 	static const struct column columns[] = {
 		{ "PID", format_number, "pid", true },
 		{ "USER", format_text, "user", false },
 		{ "NAME", format_text, "name", false },
-		{ "STATE", format_text, "state", false },
+		{ "STATE", format_state, "state", false },
 		{ "AGE", format_age, "since", true },
+		{ "HOME", format_text, "home", false },
 		{ "HOST", format_text, "host", false },
+		{ "FROM", format_text, "from", false },
 		{ "MOVES", format_number, "moves", true },
+		{ "CANNOT MOVE", format_text, "stays", false },
 		{ "COMMAND", format_text, "command", false },
 	};
+	struct column shown[MAX_COLUMNS];
+	size_t i, n = 0;
 
-	print_table(out, columns, sizeof(columns) / sizeof(columns[0]), jobs);
+	for (i = 0; i < sizeof(columns) / sizeof(columns[0]); i++)
+		if (columns[i].format != format_text ||
+		    strcmp(columns[i].field, "home") == 0 ||
+		    any_has(jobs, columns[i].field) ||
+		    json_object_array_length(jobs) == 0)
+			shown[n++] = columns[i];
+	print_table(out, shown, n, jobs);
 }
 
 void print_nodes(FILE *out, struct json_object *nodes)

@@ -2,6 +2,7 @@
 #include "vmm-agent/mvd-jobs.h"
 
 #include "net/cleanup.h"
+#include "net/peer.h"
 #include "vmm-agent/mvd-arrive.h"
 #include "vmm-agent/mvd-migrate.h"
 #include "vmm-agent/mvd-process.h"
@@ -284,7 +285,9 @@ struct json_object *job_to_json(const struct job *job)
 	event_add_string(json, "domain", job->domain);
 	event_add_bool(json, "pin", facts->pin);
 	event_add_number(json, "incarnation", facts->incarnation);
-	obstacle = migrate_obstacle(job);
+	/* Outside a cluster that goes without saying. */
+	if (peers_in_cluster(job->mvd->peers))
+		obstacle = migrate_obstacle(job);
 	event_add_string(json, "stays", obstacle ? obstacle : "");
 	return json;
 }

@@ -282,10 +282,12 @@ void job_up(struct job *job)
 {
 	job->stage = JOB_UP;
 	job_send_phase(job, "booting", "the microVM boots");
-	if (job->foreign)
-		tell_starter(job);
-	else
+	if (!job->foreign) {
 		job_attach(job);
+		return;
+	}
+	tell_starter(job);
+	hosting_tell(job);
 }
 
 /* It was sent away by hand, by a client of libvirt. Its new host will tell. */

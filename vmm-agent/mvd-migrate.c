@@ -25,6 +25,7 @@
 
 #define ASK_MS 10000
 #define CONFIRM_AGAIN_MS 500
+#define HOLD_LOOK_MS 50
 #define MAX_CLOCK_SKEW_MS (60 * 1000)
 
 struct stage {
@@ -368,6 +369,35 @@ static void finish(struct migration *m)
 	migration_free(m);
 }
 
+/* For tests of what happens when something dies just then: a stage does not begin
+ * while there is the file $MVD_HOLD_DIR/STAGE. */
+static bool is_held(const struct migration *m)
+{
+	const char *dir = g_getenv("MVD_HOLD_DIR");
+	g_autofree char *path = dir ?
+		g_build_filename(dir, stages[m->stage].name, NULL) : NULL;
+
+	return path && g_file_test(path, G_FILE_TEST_EXISTS);
+}
+
+static gboolean on_hold(void *p)
+{
+	struct migration *m = p;
+
+	if (is_held(m))
+		return G_SOURCE_CONTINUE;
+	stages[m->stage].begin(m);
+	return G_SOURCE_REMOVE;
+}
+
+static void begin_stage(struct migration *m)
+{
+	if (is_held(m))
+		g_timeout_add(HOLD_LOOK_MS, on_hold, m);
+	else
+		stages[m->stage].begin(m);
+}
+
 static void step_done(struct migration *m)
 {
 	bool ends = m->job->mvrun_gone || m->aborted;
@@ -381,7 +411,7 @@ static void step_done(struct migration *m)
 		return;
 	}
 	if (m->stage < G_N_ELEMENTS(stages))
-		stages[m->stage].begin(m);
+		begin_stage(m);
 	else
 		finish(m);
 }
@@ -471,7 +501,7 @@ void migrate_begin(struct job *job, const char *to, bool postcopy,
 	m->dir = arrivals_dir(job->mvd, job->facts.uuid);
 	m->incarnation = MAX(job->facts.attempt, job->facts.incarnation) + 1;
 	job->migration = m;
-	stages[0].begin(m);
+	begin_stage(m);
 }
 
 void migrate_abort(struct job *job)

@@ -59,8 +59,8 @@ static const struct field {
 } fields[] = {
 	{ "version", FIELD_NUMBER, MEMBER(version), OP(HELLO), OP(HELLO) },
 	{ "uuid", FIELD_UUID, MEMBER(uuid), OWNER_OPS, OWNER_OPS },
-	{ "name", FIELD_CUT, MEMBER(name), OP(RUN) | OP(ATTACH), 0 },
-	{ "command", FIELD_CUT, MEMBER(command), OP(RUN) | OP(ATTACH), OP(RUN) },
+	{ "name", FIELD_CUT, MEMBER(name), OWNER_OPS, 0 },
+	{ "command", FIELD_CUT, MEMBER(command), OWNER_OPS, OP(RUN) },
 	{ "on", FIELD_TEXT, MEMBER(on), OP(RUN), 0 },
 	{ "home_patience", FIELD_NUMBER, MEMBER(home_patience), OP(RUN), 0 },
 	{ "host", FIELD_TEXT, MEMBER(host), LINKED_OPS, 0 },

@@ -5,6 +5,7 @@
 #include "vmm-agent/mvd-jobs.h"
 #include "vmm-agent/mvd-mover.h"
 #include "vmm-agent/mvd-node.h"
+#include "vmm-agent/mvd-nodes.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -206,14 +207,9 @@ static void do_cluster(struct mvd *mvd, struct client *client,
 static void do_nodes(struct mvd *mvd, struct client *client,
 		     const struct request *request, struct job *job)
 {
-	struct json_object *array = json_object_new_array();
-	struct json_object *event = event_new("nodes");
-
 	(void)request;
 	(void)job;
-	json_object_array_add(array, node_to_json(mvd));
-	json_object_object_add(event, "nodes", array);
-	client_send(client, event);
+	nodes_collect(mvd, client);
 }
 
 static void do_doctor(struct mvd *mvd, struct client *client,

@@ -38,6 +38,7 @@ vmm_agent_libmvd_a_SOURCES = \
 	vmm-agent/mvd-migrate.c vmm-agent/mvd-migrate.h \
 	vmm-agent/mvd-mover.c vmm-agent/mvd-mover.h \
 	vmm-agent/mvd-node.c vmm-agent/mvd-node.h \
+	vmm-agent/mvd-nodes.c vmm-agent/mvd-nodes.h \
 	vmm-agent/mvd-probe.c vmm-agent/mvd-probe.h \
 	vmm-agent/mvd-process.c vmm-agent/mvd-process.h \
 	vmm-agent/mvd-protocol.c vmm-agent/mvd-protocol.h \

@@ -46,10 +46,10 @@ stepwise_job() { # COMMAND...
 	waiter=$!
 	exec 4>"$same_dir/steps"
 	wait_until 90 grep -q ready "$same_dir/job.out"
-	lab_on node1 "$MV_SRCDIR/tests/mover" "$(cat "$same_dir/pid")" "$moves" node2 home >&4
+	lab_on node1 "$MV_SRCDIR/tests/mover" "$(cat "$same_dir/pid")" "$moves" node2 home >&4 || ended=mover
 	exec 4>&-
-	wait $waiter || ended=$?
-	[ $ended = 0 ] || { cat "$same_dir"/job.* && fail "the job ended with $ended"; }
+	[ $ended != 0 ] || wait $waiter || ended=$?
+	[ $ended = 0 ] || { tail -n 20 "$same_dir"/job.* && fail "the job ended with $ended"; }
 }
 
 program_python() {

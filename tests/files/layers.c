@@ -13,7 +13,7 @@ struct layer {
 };
 
 /* They last as long as the service. */
-static struct layer layers[8];
+static struct layer layers[32];
 static unsigned used;
 
 static void run_error(struct files *f, struct request *rq, void *ctx)
@@ -33,7 +33,8 @@ static void run_delay(struct files *f, struct request *rq, void *ctx)
 	layer->below.run(f, rq, layer->below.ctx);
 }
 
-/* fuse_read_in and fuse_write_in have their size at the same place. */
+/* fuse_read_in, which READDIR has too, and fuse_write_in have their size at the same
+ * place. */
 static void run_short(struct files *f, struct request *rq, void *ctx)
 {
 	struct fuse_in_header *header = (void *)rq->bytes;

@@ -4,7 +4,7 @@
  *
  *	error:OPCODE:ERRNO     answer with this errno (a number)
  *	delay:OPCODE:MS        wait, then do it
- *	short:OPCODE:BYTES     READ or WRITE at most so many bytes
+ *	short:OPCODE:BYTES     READ, READDIR, READDIRPLUS or WRITE at most so many bytes
  *	drop:OPCODE:N          never answer, the first N times
  *
  * OPCODE is a name as in <linux/fuse.h>, without FUSE_.
@@ -16,7 +16,7 @@
 
 struct files;
 
-/* Before the first request; at most eight in a process. Returns 0 or -1. */
+/* Before the first request; at most 32 in a process. Returns 0 or -1. */
 int layers_add(struct files *files, const char *spec, struct err *err);
 
 #endif

@@ -58,8 +58,7 @@ mount_home() {
 end_home() {
 	local pid=$kit status=0
 	kill "$pid"
-	wait_gone "$pid"
-	wait "$pid" || status=$?
+	wait_end "$pid" 20 || status=$?
 	kit=
 	[ $status = 0 ] && return
 	cat "$tmp/mvmount.log"

@@ -30,7 +30,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define MAX_FAULTS 8
+#define MAX_FAULTS 32
 
 struct options {
 	const char *home, *mountpoint;

@@ -22,6 +22,9 @@ size_t fuzz_example(unsigned n, uint8_t *out, size_t size);
 #include <string.h>
 
 #define FUZZ_MAX_INPUT 4096
+#ifndef FUZZ_RUNS
+#define FUZZ_RUNS 200000
+#endif
 
 static uint64_t fuzz_state;
 
@@ -59,7 +62,8 @@ static size_t fuzz_mutate(unsigned n, uint8_t *out)
 
 int main(int argc, char **argv)
 {
-	unsigned runs = argc > 1 ? (unsigned)atoi(argv[1]) : 200000;
+	unsigned runs = argc > 1 ? (unsigned)atoi(argv[1]) :
+				   FUZZ_RUNS;
 	static uint8_t input[FUZZ_MAX_INPUT];
 
 	fuzz_state = argc > 2 ? strtoull(argv[2], NULL, 0) : 0x6d6f6e6f;

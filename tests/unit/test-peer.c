@@ -1,44 +1,373 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Two agents of a cluster in one process, over loopback. */
+/* Agents of a cluster in one process, over loopback: joining, questions,
+ * rosters, and members that are removed. */
 #include "tests/unit/peer-pair.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+static void ask(struct node *node, const char *who, const char *op,
+		const char *text, struct heard *heard)
+{
+	heard_clear(heard);
+	peer_ask(node->peers, who, body_new(op, text), 10000, on_reply, heard);
+	assert_false(heard->done); /* never from inside */
+	LOOP_UNTIL(heard->done);
+}
+
+static void says(const struct heard *heard, const char *text)
+{
+	if (!heard->error || !strstr(heard->error, text))
+		fail_msg("\"%s\" does not say \"%s\"", heard->error, text);
+}
+
 static void asks_and_answers(void **state)
 {
-	struct node *a = &nodes[0], *b = &nodes[1];
 	struct heard heard = { 0 };
 
 	(void)state;
 	pair_up();
-	peer_ask(a->peers, "two", body_new("echo", "hello"), 5000, on_reply,
-		 &heard);
-	assert_false(heard.done); /* never from inside */
-	LOOP_UNTIL(heard.done);
-	assert_null(heard.error);
+	ask(&nodes[0], "two", "echo", "hello", &heard);
 	assert_string_equal(heard.text, "hello");
-	assert_string_equal(b->last_from, "one");
-	heard_clear(&heard);
-
-	peer_ask(b->peers, "one", body_new("refuse", "not today"), 5000,
-		 on_reply, &heard);
-	LOOP_UNTIL(heard.done);
+	assert_string_equal(nodes[1].last_from, "one");
+	ask(&nodes[1], "one", "refuse", "not today", &heard);
 	assert_true(heard.refused);
 	assert_string_equal(heard.error, "not today");
+	assert_string_equal(nodes[0].last_from, "two");
+	/* Of pings the handler hears nothing. */
+	ask(&nodes[0], "two", "ping", "", &heard);
+	assert_non_null(heard.answer);
+	assert_int_equal(nodes[1].questions, 1);
 	heard_clear(&heard);
 	pair_down();
+}
+
+static void answers_in_any_order(void **state)
+{
+	struct heard first = { 0 }, second = { 0 };
+	struct peer_question *kept;
+
+	(void)state;
+	pair_up();
+	peer_ask(nodes[0].peers, "two", body_new("keep", ""), 20000, on_reply,
+		 &first);
+	peer_ask(nodes[0].peers, "two", body_new("echo", "2"), 20000, on_reply,
+		 &second);
+	LOOP_UNTIL(second.done);
+	assert_string_equal(second.text, "2");
+	assert_false(first.done);
+	kept = nodes[1].kept;
+	assert_non_null(kept);
+	peer_answer(kept, body_new("", "1"));
+	LOOP_UNTIL(first.done);
+	assert_string_equal(first.text, "1");
+	heard_clear(&first);
+	heard_clear(&second);
+	pair_down();
+}
+
+static void asks_many(void **state)
+{
+	static struct heard heard[600];
+	g_autofree char *big = g_strnfill(200 * 1024, 'x');
+	unsigned i, done;
+
+	(void)state;
+	memset(heard, 0, sizeof(heard));
+	pair_up();
+	for (i = 0; i < G_N_ELEMENTS(heard); i++)
+		peer_ask(nodes[0].peers, "two",
+			 body_new("echo", i % 100 == 7 ? big : "small"), 25000,
+			 on_reply, &heard[i]);
+	LOOP_UNTIL(heard[G_N_ELEMENTS(heard) - 1].done);
+	for (i = done = 0; i < G_N_ELEMENTS(heard); i++) {
+		assert_null(heard[i].error);
+		assert_int_equal(strlen(heard[i].text),
+				 i % 100 == 7 ? 200 * 1024 : 5);
+		done += heard[i].done;
+		heard_clear(&heard[i]);
+	}
+	assert_int_equal(done, G_N_ELEMENTS(heard));
+	pair_down();
+}
+
+static void bounds_questions(void **state)
+{
+	g_autofree char *big = g_strnfill(PEER_MAX_LINE, 'x');
+	static struct heard many[1100];
+	struct heard heard = { 0 };
+	unsigned i, refused = 0;
+
+	(void)state;
+	memset(many, 0, sizeof(many));
+	pair_up();
+	ask(&nodes[0], "two", "echo", big, &heard);
+	says(&heard, "too long");
+	for (i = 0; i < G_N_ELEMENTS(many); i++)
+		peer_ask(nodes[0].peers, "two", body_new("keep", ""), 1000,
+			 on_reply, &many[i]);
+	LOOP_UNTIL(many[0].done && many[G_N_ELEMENTS(many) - 1].done);
+	for (i = 0; i < G_N_ELEMENTS(many); i++) {
+		refused += strstr(many[i].error, "too many") != NULL;
+		heard_clear(&many[i]);
+	}
+	assert_int_equal(refused, G_N_ELEMENTS(many) - 1024);
+	heard_clear(&heard);
+	pair_down();
+}
+
+static void silent_peer_times_out(void **state)
+{
+	struct heard heard = { 0 };
+
+	(void)state;
+	pair_up();
+	peer_ask(nodes[0].peers, "two", body_new("keep", ""), 300, on_reply,
+		 &heard);
+	LOOP_UNTIL(heard.done);
+	assert_false(heard.refused);
+	says(&heard, "does not answer in time");
+	/* A late answer hurts nobody. */
+	peer_answer(nodes[1].kept, NULL);
+	ask(&nodes[0], "two", "echo", "x", &heard);
+	assert_string_equal(heard.text, "x");
+	heard_clear(&heard);
+	pair_down();
+}
+
+static void peer_that_is_gone(void **state)
+{
+	struct heard heard = { 0 }, lost = { 0 };
+	struct peer_info info;
+
+	(void)state;
+	pair_up();
+	ask(&nodes[0], "two", "echo", "x", &heard);
+	peer_ask(nodes[0].peers, "two", body_new("keep", ""), 20000, on_reply,
+		 &lost);
+	LOOP_UNTIL(nodes[1].kept);
+	node_stop(&nodes[1]);
+	LOOP_UNTIL(lost.done);
+	assert_false(lost.refused);
+	/* The shell of the question is the handler's until it answers. */
+	peer_answer(nodes[1].kept, NULL);
+	ask(&nodes[0], "two", "echo", "x", &heard);
+	says(&heard, "Connection refused");
+	peers_get(nodes[0].peers, 1, &info);
+	assert_string_equal(info.name, "two");
+	assert_non_null(strstr(info.trouble, "refused"));
+	/* And is there again. */
+	node_start(&nodes[1]);
+	ask(&nodes[0], "two", "echo", "y", &heard);
+	assert_string_equal(heard.text, "y");
+	peers_get(nodes[0].peers, 1, &info);
+	assert_null(info.trouble);
+	assert_true(info.heard > 0);
+	assert_in_range(info.clock_ahead_ms + 5000, 0, 10000);
+	heard_clear(&heard);
+	heard_clear(&lost);
+	pair_down();
+}
+
+static void nobody_to_ask(void **state)
+{
+	struct heard heard = { 0 };
+
+	(void)state;
+	pair_up();
+	ask(&nodes[0], "three", "echo", "", &heard);
+	says(&heard, "no such node");
+	ask(&nodes[0], "one", "echo", "", &heard);
+	says(&heard, "this node itself");
+	assert_false(heard.refused);
+	heard_clear(&heard);
+	pair_down();
+}
+
+static void no_cluster_yet(void **state)
+{
+	struct heard heard = { 0 };
+	struct err err = { 0 };
+
+	(void)state;
+	pair_up();
+	nodes[2].dir = g_build_filename(nodes[0].dir, "none", NULL);
+	node_start(&nodes[2]);
+	assert_false(peers_in_cluster(nodes[2].peers));
+	assert_null(peers_self(nodes[2].peers));
+	assert_int_equal(peers_count(nodes[2].peers), 0);
+	ask(&nodes[2], "one", "echo", "", &heard);
+	says(&heard, "in no cluster");
+	heard_clear(&heard);
+	node_stop(&nodes[2]);
+	g_clear_pointer(&nodes[2].dir, g_free);
+
+	/* And then one is joined while it runs. */
+	node_join(&nodes[2], "three");
+	node_start(&nodes[2]);
+	assert_string_equal(peers_self(nodes[2].peers), "three");
+	assert_int_equal(peers_reload(nodes[2].peers, &err), 0);
+	ask(&nodes[2], "two", "echo", "hello", &heard);
+	assert_string_equal(heard.text, "hello");
+	heard_clear(&heard);
+	pair_down();
+}
+
+/* The third joins by way of the first; the second learns of it. */
+static void rosters_spread(void **state)
+{
+	struct heard heard = { 0 };
+
+	(void)state;
+	pair_up();
+	LOOP_UNTIL(peers_count(nodes[0].peers) == 2);
+	node_join(&nodes[2], "three");
+	/* From the first, which tells all members. */
+	LOOP_UNTIL(peers_is_member(nodes[1].peers, "three"));
+	assert_true(nodes[1].rosters > 0);
+	node_start(&nodes[2]);
+	ask(&nodes[1], "three", "echo", "hello", &heard);
+	assert_string_equal(heard.text, "hello");
+	heard_clear(&heard);
+	pair_down();
+}
+
+/* The second was away meanwhile: who calls it brings the roster. */
+static void rosters_are_brought(void **state)
+{
+	struct heard heard = { 0 };
+
+	(void)state;
+	pair_up();
+	node_stop(&nodes[1]);
+	node_join(&nodes[2], "three");
+	node_start(&nodes[2]);
+	node_start(&nodes[1]);
+	assert_false(peers_is_member(nodes[1].peers, "three"));
+	ask(&nodes[2], "two", "echo", "hello", &heard);
+	assert_string_equal(heard.text, "hello");
+	assert_true(peers_is_member(nodes[1].peers, "three"));
+	heard_clear(&heard);
+	pair_down();
+}
+
+static void remove_member(const char *name)
+{
+	struct err err = { 0 };
+	struct cluster *cluster = cluster_load(nodes[0].dir, &err);
+
+	assert_int_equal(cluster_remove(cluster, name, &err), 0);
+	cluster_free(cluster);
+	assert_int_equal(peers_reload(nodes[0].peers, &err), 0);
+}
+
+static void removed_member_is_told(void **state)
+{
+	struct heard heard = { 0 };
+
+	(void)state;
+	pair_up();
+	node_join(&nodes[2], "three");
+	node_start(&nodes[2]);
+	LOOP_UNTIL(peers_is_member(nodes[1].peers, "three"));
+	ask(&nodes[0], "two", "echo", "", &heard);
+	remove_member("two");
+	LOOP_UNTIL(!peers_is_member(nodes[2].peers, "two"));
+	LOOP_UNTIL(!peers_in_cluster(nodes[1].peers));
+	assert_null(peers_self(nodes[1].peers));
+	ask(&nodes[0], "two", "echo", "", &heard);
+	says(&heard, "no such node");
+	ask(&nodes[1], "one", "echo", "", &heard);
+	says(&heard, "in no cluster");
+	/* It can come back, as another. */
+	node_stop(&nodes[1]);
+	node_join(&nodes[1], "two");
+	node_start(&nodes[1]);
+	ask(&nodes[1], "three", "echo", "again", &heard);
+	assert_string_equal(heard.text, "again");
+	heard_clear(&heard);
+	pair_down();
+}
+
+/* It was away, comes back, and believes to be a member still. */
+static void removed_member_is_refused(void **state)
+{
+	struct heard heard = { 0 };
+
+	(void)state;
+	pair_up();
+	node_stop(&nodes[1]);
+	remove_member("two");
+	LOOP_UNTIL(!peers_is_member(nodes[0].peers, "two"));
+	node_start(&nodes[1]);
+	assert_true(peers_in_cluster(nodes[1].peers));
+	ask(&nodes[1], "one", "echo", "", &heard);
+	says(&heard, "one refused: the certificate of two was revoked");
+	assert_int_equal(nodes[0].questions, 0);
+	LOOP_UNTIL(!peers_in_cluster(nodes[1].peers));
+	heard_clear(&heard);
+	pair_down();
+}
+
+static void port_is_taken(void **state)
+{
+	struct err err = { 0 };
+	struct peers *second;
+	static const struct peers_handlers none;
+
+	(void)state;
+	pair_up();
+	second = peers_new(nodes[0].dir, &none, NULL, &err);
+	assert_null(second);
+	assert_non_null(strstr(err.text, "port"));
+	pair_down();
+}
+
+static void leaves_nothing(void **state)
+{
+	struct heard heard = { 0 };
+	unsigned fds, i;
+
+	(void)state;
+	pair_up();
+	pair_down();
+	fds = count_fds();
+	for (i = 0; i < 5; i++) {
+		pair_up();
+		ask(&nodes[0], "two", "echo", "", &heard);
+		peer_ask(nodes[0].peers, "two", body_new("keep", ""), 9000,
+			 on_reply, &heard);
+		LOOP_UNTIL(nodes[1].kept);
+		heard_clear(&heard);
+		node_stop(&nodes[0]);
+		peer_answer(nodes[1].kept, NULL);
+		assert_false(heard.done);
+		pair_down();
+	}
+	assert_int_equal(count_fds(), fds);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(asks_and_answers),
+		cmocka_unit_test(answers_in_any_order),
+		cmocka_unit_test(asks_many),
+		cmocka_unit_test(bounds_questions),
+		cmocka_unit_test(silent_peer_times_out),
+		cmocka_unit_test(peer_that_is_gone),
+		cmocka_unit_test(nobody_to_ask),
+		cmocka_unit_test(no_cluster_yet),
+		cmocka_unit_test(rosters_spread),
+		cmocka_unit_test(rosters_are_brought),
+		cmocka_unit_test(removed_member_is_told),
+		cmocka_unit_test(removed_member_is_refused),
+		cmocka_unit_test(port_is_taken),
+		cmocka_unit_test(leaves_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
