@@ -14,8 +14,8 @@ net_libnet_a_SOURCES = $(net_sources)
 
 # Peers: certificates, the roster, TLS by GIO. A library of its own, because the static kit
 # links libnet.a and has no GLib.
-peer_cflags = $(AM_CFLAGS) $(GIO_CFLAGS) $(GNUTLS_CFLAGS) $(JSON_C_CFLAGS)
-peer_libs = net/libpeer.a net/libnet.a $(GIO_LIBS) $(GNUTLS_LIBS) $(JSON_C_LIBS)
+peer_cflags = $(AM_CFLAGS) $(GIO_CFLAGS) $(GNUTLS_CFLAGS) $(JSON_C_CFLAGS) $(ZSTD_CFLAGS)
+peer_libs = net/libpeer.a net/libnet.a $(GIO_LIBS) $(GNUTLS_LIBS) $(JSON_C_LIBS) $(ZSTD_LIBS)
 
 noinst_LIBRARIES += net/libpeer.a
 net_libpeer_a_SOURCES = \
@@ -33,5 +33,6 @@ net_libpeer_a_SOURCES = \
 	net/peer-stream.c \
 	net/pki.c net/pki.h \
 	net/roster.c net/roster.h \
-	net/splice.c net/splice.h
+	net/splice.c net/splice.h \
+	net/squeeze.c net/squeeze.h
 net_libpeer_a_CFLAGS = $(peer_cflags)

@@ -24,6 +24,8 @@ struct opening {
 	char *error;
 	int fd;
 	int own; /* the caller's socket, or -1: make a pair */
+	bool compress;
+	struct peer_meter *meter;
 	peer_opened_fn done;
 	void *ctx;
 };
@@ -34,6 +36,8 @@ struct peer_stream {
 	char name[PEER_NAME_MAX + 1];
 	char fingerprint[PKI_FINGERPRINT_SIZE];
 	bool ours;
+	bool compress;
+	struct peer_meter *meter;
 	bool asked;          /* the handler has it and owes an answer */
 	struct json_object *body;
 	struct conn *conn;
@@ -95,6 +99,7 @@ static void stream_end(struct peer_stream *stream)
 	stream->fd = -1;
 	if (stream->asked)
 		return;
+	g_clear_pointer(&stream->meter, peer_meter_unref);
 	json_object_put(stream->body);
 	g_free(stream);
 }
@@ -110,13 +115,15 @@ static void on_released(void *ctx, GIOStream *tls, GSocketConnection *tcp,
 			GBytes *surplus)
 {
 	struct peer_stream *stream = ctx;
+	struct splice_config config = {
+		.tls = tls, .tcp = tcp, .fd = stream->fd, .first = surplus,
+		.compress = stream->compress, .meter = stream->meter,
+	};
 	struct err err = { 0 };
-	int fd = stream->fd;
 
 	g_clear_pointer(&stream->conn, conn_unref);
 	stream->fd = -1;
-	stream->splice = splice_new(tls, tcp, fd, surplus, on_spliced, stream,
-				    &err);
+	stream->splice = splice_new(&config, on_spliced, stream, &err);
 	if (stream->splice)
 		return;
 	g_message("a stream of %s came to nothing: %s", stream->name, err.text);
@@ -129,6 +136,14 @@ static void splice_stream(struct peer_stream *stream, int fd)
 	stream->fd = fd;
 	conn_deadline(stream->conn, 0, NULL);
 	conn_release(stream->conn, on_released, stream);
+}
+
+static bool wants_compression(struct json_object *body)
+{
+	struct json_object *value;
+
+	return json_object_object_get_ex(body, "compress", &value) &&
+	       json_object_get_boolean(value);
 }
 
 /* ---- ours ---- */
@@ -148,6 +163,8 @@ static void opening_free(struct opening *opening)
 		close(opening->fd);
 	if (opening->own >= 0)
 		close(opening->own);
+	if (opening->meter)
+		peer_meter_unref(opening->meter);
 	g_free(opening->line);
 	g_free(opening->error);
 	g_free(opening);
@@ -192,6 +209,8 @@ static void join_socket(struct opening *opening)
 	}
 	stream = stream_new(opening->peers, opening->name, true);
 	stream->conn = g_steal_pointer(&opening->conn);
+	stream->compress = opening->compress;
+	stream->meter = g_steal_pointer(&opening->meter);
 	conn_pause(stream->conn);
 	splice_stream(stream, ends[1]);
 	outcome(opening, ends[0], NULL);
@@ -271,12 +290,14 @@ static const char *cannot(struct peers *peers, const char *node,
 
 void peer_open_on(struct peers *peers, const char *node,
 		  struct json_object *body, unsigned timeout_ms, int fd,
-		  peer_opened_fn done, void *ctx)
+		  struct peer_meter *meter, peer_opened_fn done, void *ctx)
 {
 	struct opening *opening = g_new0(struct opening, 1);
 	struct json_object *line = json_object_new_object();
 	const char *why;
 
+	opening->compress = wants_compression(body);
+	opening->meter = meter ? peer_meter_ref(meter) : NULL;
 	json_object_object_add(line, "open", body);
 	opening->peers = peers;
 	opening->line = g_strdup(json_text(line));
@@ -300,7 +321,7 @@ void peer_open_on(struct peers *peers, const char *node,
 void peer_open(struct peers *peers, const char *node, struct json_object *body,
 	       unsigned timeout_ms, peer_opened_fn done, void *ctx)
 {
-	peer_open_on(peers, node, body, timeout_ms, -1, done, ctx);
+	peer_open_on(peers, node, body, timeout_ms, -1, NULL, done, ctx);
 }
 
 /* ---- others' ---- */
@@ -351,6 +372,7 @@ static void on_request(void *ctx, struct conn *conn, struct json_object *line)
 		return;
 	}
 	stream->asked = true;
+	stream->compress = wants_compression(stream->body);
 	peers->handlers->stream(peers->ctx, stream->name, stream->body, stream);
 }
 

@@ -77,9 +77,19 @@ static bool is_current(const struct peers *peers, const struct member *member)
 				    member->fingerprint, NULL) == 0;
 }
 
-static void update_members(struct peers *peers)
+static void add_members(struct peers *peers)
 {
 	const struct roster *roster = peers->cluster->roster;
+	unsigned i;
+
+	for (i = 0; i < roster->count; i++)
+		if (strcmp(roster->members[i].name, peers->cluster->self) != 0 &&
+		    !peers_member(peers, roster->members[i].name))
+			add_member(peers, &roster->members[i]);
+}
+
+static void drop_members(struct peers *peers)
+{
 	unsigned i;
 
 	for (i = peers->members->len; i-- > 0;) {
@@ -90,10 +100,6 @@ static void update_members(struct peers *peers)
 		asks_farewell(member);
 		g_ptr_array_remove_index(peers->members, i);
 	}
-	for (i = 0; i < roster->count; i++)
-		if (strcmp(roster->members[i].name, peers->cluster->self) != 0 &&
-		    !peers_member(peers, roster->members[i].name))
-			add_member(peers, &roster->members[i]);
 }
 
 void peers_log_stranger(struct peers *peers, const char *format, ...)
@@ -171,8 +177,10 @@ static gboolean on_settle(void *p)
 		g_message("this node was removed from the cluster");
 		leave(peers);
 	}
-	if (peers->active)
-		update_members(peers);
+	if (peers->active) {
+		drop_members(peers);
+		add_members(peers);
+	}
 	if (peers->handlers->roster)
 		peers->handlers->roster(peers->ctx);
 	return G_SOURCE_REMOVE;
@@ -183,6 +191,8 @@ void peers_changed(struct peers *peers, bool push)
 	/* To the old members: a new one has it, one removed should hear it. */
 	if (push && peers->active)
 		push_roster(peers);
+	if (peers->active)
+		add_members(peers);
 	/* Later, because this may end the connection whose line we serve. */
 	if (!peers->settle_source)
 		peers->settle_source = g_idle_add(on_settle, peers);
@@ -252,7 +262,7 @@ static int enter(struct peers *peers, struct err *err)
 	if (!peers->own || serve_start(peers, self->port, err) < 0)
 		return -1;
 	peers->active = true;
-	update_members(peers);
+	add_members(peers);
 	return 0;
 }
 

@@ -120,6 +120,19 @@ void peer_refuse(struct peer_question *question, const char *text);
 
 /* ---- streams ---- */
 
+/*
+ * A body with "compress": true has both agents compress the bytes (net/squeeze.h),
+ * each as hard as pays between processor and network.
+ *
+ * A meter counts the bytes that are sent on streams, as they are on the wire. It
+ * may be shared by several streams and outlive them.
+ */
+struct peer_meter;
+struct peer_meter *peer_meter_new(void);
+struct peer_meter *peer_meter_ref(struct peer_meter *meter);
+void peer_meter_unref(struct peer_meter *meter);
+uint64_t peer_meter_sent(struct peer_meter *meter);
+
 /* `fd` is a connected stream socket of the caller's, or -1 with an error.
  * Closing it closes the stream; the stream's end is the socket's. */
 typedef void (*peer_opened_fn)(void *ctx, int fd, const char *error);
@@ -130,11 +143,12 @@ void peer_open(struct peers *peers, const char *node, struct json_object *body,
 
 /*
  * The same with a connected socket of the caller's own, which is taken: the
- * stream is joined with it. `done` gets no descriptor (-1), and an error or NULL.
+ * stream is joined with it, and metered if `meter` is not NULL. `done` gets no
+ * descriptor (-1), and an error or NULL.
  */
 void peer_open_on(struct peers *peers, const char *node,
 		  struct json_object *body, unsigned timeout_ms, int fd,
-		  peer_opened_fn done, void *ctx);
+		  struct peer_meter *meter, peer_opened_fn done, void *ctx);
 
 /* Join the stream with a connected socket, which is taken. */
 void peer_accept(struct peer_stream *stream, int fd);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "net/splice.h"
 
+#include "net/squeeze.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -21,6 +23,8 @@ struct splice {
 	int fd;
 	GBytes *first;
 	GCancellable *cancel;
+	struct squeeze *compress, *expand; /* both, or none */
+	struct peer_meter *meter;
 	GThread *in, *out; /* from the stream to the socket, and back */
 	/* Wakes the main loop; all that threads use of it is its time. */
 	GSource *source;
@@ -38,11 +42,46 @@ static void cut(struct splice *splice)
 	shutdown(splice->fd, SHUT_RDWR);
 }
 
+/* ---- the meter ---- */
+
+struct peer_meter {
+	gatomicrefcount refs;
+	gsize sent; /* atomic */
+};
+
+struct peer_meter *peer_meter_new(void)
+{
+	struct peer_meter *meter = g_new0(struct peer_meter, 1);
+
+	g_atomic_ref_count_init(&meter->refs);
+	return meter;
+}
+
+struct peer_meter *peer_meter_ref(struct peer_meter *meter)
+{
+	g_atomic_ref_count_inc(&meter->refs);
+	return meter;
+}
+
+void peer_meter_unref(struct peer_meter *meter)
+{
+	if (g_atomic_ref_count_dec(&meter->refs))
+		g_free(meter);
+}
+
+uint64_t peer_meter_sent(struct peer_meter *meter)
+{
+	return (uint64_t)g_atomic_pointer_add(&meter->sent, 0);
+}
+
 /* ---- the threads ---- */
 
 /* False when nobody reads at the other end of the socket any more. */
-static bool write_socket(int fd, const char *bytes, size_t len)
+static bool write_socket(void *ctx, const void *data, size_t len)
 {
+	int fd = ((struct splice *)ctx)->fd;
+	const char *bytes = data;
+
 	while (len > 0) {
 		ssize_t n = TEMP_FAILURE_RETRY(send(fd, bytes, len,
 						    MSG_NOSIGNAL));
@@ -55,6 +94,25 @@ static bool write_socket(int fd, const char *bytes, size_t len)
 	return true;
 }
 
+static bool write_stream(void *ctx, const void *data, size_t len)
+{
+	struct splice *splice = ctx;
+	GOutputStream *to = g_io_stream_get_output_stream(splice->tls);
+
+	if (splice->meter)
+		g_atomic_pointer_add(&splice->meter->sent, (gssize)len);
+	return g_output_stream_write_all(to, data, len, NULL, splice->cancel,
+					 NULL);
+}
+
+/* As it is, or through the compressor. */
+static bool pass(struct squeeze *squeeze, squeeze_write_fn write,
+		 struct splice *splice, const void *data, size_t len)
+{
+	return squeeze ? squeeze_put(squeeze, data, len) :
+			 write(splice, data, len);
+}
+
 /* One of the two directions has ended; the stream itself works or not. */
 static void direction_ended(struct splice *splice, bool works)
 {
@@ -64,10 +122,33 @@ static void direction_ended(struct splice *splice, bool works)
 	g_source_set_ready_time(splice->source, 0);
 }
 
+/*
+ * A blocking read would do, but GIO's TLS does not send the end of the other
+ * direction while one is under way.
+ */
+static gssize read_stream(struct splice *splice, char *buffer)
+{
+	GInputStream *from = g_io_stream_get_input_stream(splice->tls);
+	GSocket *socket = g_socket_connection_get_socket(splice->tcp);
+
+	for (;;) {
+		g_autoptr(GError) error = NULL;
+		gssize n = g_pollable_input_stream_read_nonblocking(
+			G_POLLABLE_INPUT_STREAM(from), buffer, BUFFER,
+			splice->cancel, &error);
+
+		if (!g_error_matches(error, G_IO_ERROR,
+				     G_IO_ERROR_WOULD_BLOCK))
+			return n;
+		if (!g_socket_condition_wait(socket, G_IO_IN, splice->cancel,
+					     NULL))
+			return -1;
+	}
+}
+
 static void *run_in(void *p)
 {
 	struct splice *splice = p;
-	GInputStream *from = g_io_stream_get_input_stream(splice->tls);
 	g_autofree char *buffer = g_malloc(BUFFER);
 	bool delivers = true;
 	gsize len = 0;
@@ -76,13 +157,14 @@ static void *run_in(void *p)
 	if (splice->first) {
 		const void *bytes = g_bytes_get_data(splice->first, &len);
 
-		delivers = write_socket(splice->fd, bytes, len);
+		delivers = pass(splice->expand, write_socket, splice, bytes,
+				len);
 	}
 	do {
-		n = g_input_stream_read(from, buffer, BUFFER, splice->cancel,
-					NULL);
+		n = read_stream(splice, buffer);
 		if (n > 0 && delivers)
-			delivers = write_socket(splice->fd, buffer, (size_t)n);
+			delivers = pass(splice->expand, write_socket, splice,
+					buffer, (size_t)n);
 		if (!delivers)
 			shutdown(splice->fd, SHUT_WR);
 	} while (n > 0);
@@ -102,9 +184,8 @@ static void *run_out(void *p)
 	do {
 		n = TEMP_FAILURE_RETRY(recv(splice->fd, buffer, BUFFER, 0));
 		if (n > 0)
-			ok = g_output_stream_write_all(to, buffer, (gsize)n,
-						       NULL, splice->cancel,
-						       NULL);
+			ok = pass(splice->compress, write_stream, splice,
+				  buffer, (size_t)n);
 	} while (n > 0 && ok);
 	/* A socket that was reset has said all it had to say. */
 	if (ok)
@@ -173,18 +254,27 @@ static int start(struct splice *splice, struct err *err)
 	return err_set(err, 0, "cannot start a thread: %s", error->message);
 }
 
-struct splice *splice_new(GIOStream *tls, GSocketConnection *tcp, int fd,
-			  GBytes *first, splice_done_fn done, void *ctx,
-			  struct err *err)
+static int start_squeezing(struct splice *splice, struct err *err)
+{
+	splice->compress = squeeze_new(true, write_stream, splice);
+	splice->expand = squeeze_new(false, write_socket, splice);
+	if (splice->compress && splice->expand)
+		return 0;
+	return err_set(err, ENOMEM, "cannot compress");
+}
+
+struct splice *splice_new(const struct splice_config *config,
+			  splice_done_fn done, void *ctx, struct err *err)
 {
 	struct splice *splice = g_new0(struct splice, 1);
-	GSocket *socket = g_socket_connection_get_socket(tcp);
-	int flags = fcntl(fd, F_GETFL);
+	GSocket *socket = g_socket_connection_get_socket(config->tcp);
+	int flags = fcntl(config->fd, F_GETFL);
 
-	splice->tls = g_object_ref(tls);
-	splice->tcp = g_object_ref(tcp);
-	splice->fd = fd;
-	splice->first = first ? g_bytes_ref(first) : NULL;
+	splice->tls = g_object_ref(config->tls);
+	splice->tcp = g_object_ref(config->tcp);
+	splice->fd = config->fd;
+	splice->first = config->first ? g_bytes_ref(config->first) : NULL;
+	splice->meter = config->meter ? peer_meter_ref(config->meter) : NULL;
 	splice->cancel = g_cancellable_new();
 	splice->done = done;
 	splice->ctx = ctx;
@@ -195,8 +285,10 @@ struct splice *splice_new(GIOStream *tls, GSocketConnection *tcp, int fd,
 	g_source_set_ready_time(splice->source, g_get_monotonic_time());
 	g_source_attach(splice->source, NULL);
 	g_socket_set_option(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, 0, NULL);
-	if (flags < 0 || fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) < 0)
+	if (flags < 0 || fcntl(splice->fd, F_SETFL, flags & ~O_NONBLOCK) < 0)
 		err_set(err, errno, "cannot use the socket");
+	else if (config->compress && start_squeezing(splice, err) < 0)
+		g_debug("%s", err->text);
 	else if (start(splice, err) == 0)
 		return splice;
 	splice_free(splice);
@@ -218,6 +310,10 @@ void splice_free(struct splice *splice)
 	close(splice->fd);
 	if (splice->first)
 		g_bytes_unref(splice->first);
+	if (splice->meter)
+		peer_meter_unref(splice->meter);
+	squeeze_free(splice->compress);
+	squeeze_free(splice->expand);
 	g_object_unref(splice->cancel);
 	g_object_unref(splice->tls);
 	g_object_unref(splice->tcp);

@@ -22,6 +22,7 @@
 #define MV_NET_SPLICE_H
 
 #include "net/err.h"
+#include "net/peer.h"
 
 #include <gio/gio.h>
 
@@ -30,13 +31,21 @@ struct splice;
 /* Both directions have ended. Made in the main loop; splice_free() is next. */
 typedef void (*splice_done_fn)(void *ctx, struct splice *splice);
 
+struct splice_config {
+	GIOStream *tls;
+	GSocketConnection *tcp;
+	int fd;
+	GBytes *first;
+	bool compress; /* as the splice at the other end does */
+	struct peer_meter *meter; /* counts what is sent; a reference is taken */
+};
+
 /*
  * Takes the socket, also when it fails; `first` (may be NULL) has come from the
  * stream already and is written to the socket first.
  */
-struct splice *splice_new(GIOStream *tls, GSocketConnection *tcp, int fd,
-			  GBytes *first, splice_done_fn done, void *ctx,
-			  struct err *err);
+struct splice *splice_new(const struct splice_config *config,
+			  splice_done_fn done, void *ctx, struct err *err);
 /* Ends it at once if it has not ended; waits for its threads, which is short. */
 void splice_free(struct splice *splice);
 

@@ -45,8 +45,7 @@ same_begin() { # DIRECTORY
 }
 
 # Runs a command and writes "exit 3" or "signal 15" to FILE: the shell's $? cannot
-# tell 143 from a signal. At the limit the stacks go to FILE.stacks: those of the
-# whole test, if this is one, so that QEMU and the daemons are found too.
+# tell 143 from a signal. At the limit the stacks go to FILE.stacks first.
 #
 #	python3 -c "$same_ended" FILE COMMAND...
 same_ended=$(
@@ -58,10 +57,9 @@ same_ended=$(
 	    try:
 	        status = child.wait(limit)
 	    except subprocess.TimeoutExpired:
-	        test = os.environ.get("MV_TEST_TMP")
-	        whose = ["--test", test] if test else [str(child.pid)]
 	        with open(sys.argv[1] + ".stacks", "w") as out:
-	            subprocess.run(["timeout", "-k", "5", "200", stacks, *whose], stdout=out, stderr=out)
+	            subprocess.run(["timeout", "-k", "5", "200", stacks, str(child.pid)],
+	                           stdout=out, stderr=out)
 	        child.kill()
 	        sys.exit(1)
 	with open(sys.argv[1], "w") as out:

@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Write down where processes wait, and what their logs and guests said last.
 
-    tests/stacks.py PID...             of these processes
-    tests/stacks.py --test DIRECTORY   of the test whose $tmp this is
+    tests/stacks.py [PID]...
+
+The processes are those named, their descendants, and if MV_TEST_TMP is set, which
+tests/lib.sh does, those of that test.
 
 For a wait that took too long, before anything is killed: tests/driver does so at
 a test's limit, and tests/lib.sh when a wait of its own times out. Of every thread
@@ -11,9 +13,9 @@ the state and the stack in the kernel, of our own programs the stacks in user
 space too (gdb or eu-stack, if there is one), the end of the file that a daemon,
 mvrun or QEMU has for its standard error, and the end of each guest's console.
 
-A test's processes are those with its directory in their environment (lib.sh sets
-MV_TEST_TMP), their descendants, and whoever shares a mount namespace with one: libvirt
-gives QEMU an environment of its own.
+A test's processes are those with the same MV_TEST_TMP in their environment, their
+descendants, and whoever shares with one a mount namespace that is not also that of who
+started the test: libvirt gives QEMU an environment of its own.
 """
 import os
 import re
@@ -46,16 +48,25 @@ def read(path):
 
 
 def read_memory(path):
-    """A file that takes a lock of the process's memory, which may be held."""
+    """The words in a file whose reader takes a lock of the process's memory, which
+    another of its threads may hold for good."""
     answer = []
-    reader = threading.Thread(target=lambda: answer.append(read(path)), daemon=True)
+
+    def get():
+        try:
+            answer.extend(raw(path).split(b"\0"))
+        except OSError:
+            pass
+
+    reader = threading.Thread(target=get, daemon=True)
     reader.start()
     reader.join(MEMORY_LIMIT)
-    return answer[0] if answer else "(does not answer)"
+    return list(answer)
 
 
 def describe(pid):
-    return f"{pid} {read(f'/proc/{pid}/comm')}: {read_memory(f'/proc/{pid}/cmdline')[:200]}"
+    words = b" ".join(read_memory(f"/proc/{pid}/cmdline"))
+    return f"{pid} {read(f'/proc/{pid}/comm')}: {text(words)[:200].strip()}"
 
 
 # ---- which processes ----
@@ -78,8 +89,7 @@ def parents():
     return table
 
 
-def descendants(roots, table=None):
-    table = table or parents()
+def descendants(roots, table):
     found, generation = [], list(roots)
     while generation:
         generation = [pid for pid, parent in table.items()
@@ -95,13 +105,20 @@ def mounts(pid):
         return None
 
 
-def of_test(directory):
+def of_test(directory, table):
+    mark = b"MV_TEST_TMP=" + os.fsencode(directory)
+    found = {pid for pid in table if mark in read_memory(f"/proc/{pid}/environ")}
+    found |= set(descendants(found, table))
+    outside = {mounts(table[pid]) for pid in found if table[pid] not in found}
+    spaces = {mounts(pid) for pid in found} - outside - {None, mounts(1)}
+    return found | {pid for pid in table if mounts(pid) in spaces}
+
+
+def wanted(pids):
     table = parents()
-    mark = f"MV_TEST_TMP={directory}"
-    marked = {pid for pid in table if mark in read_memory(f"/proc/{pid}/environ").split(" ")}
-    marked |= set(descendants(marked, table))
-    spaces = {mounts(pid) for pid in marked} - {None, mounts("self")}
-    found = marked | {pid for pid in table if mounts(pid) in spaces}
+    found = set(pids) | set(descendants(pids, table))
+    if "MV_TEST_TMP" in os.environ:
+        found |= of_test(os.environ["MV_TEST_TMP"], table)
     return sorted(found - {os.getpid()})
 
 
@@ -181,12 +198,9 @@ def dump(pids):
 
 
 def main():
-    if len(sys.argv) == 3 and sys.argv[1] == "--test":
-        dump(of_test(sys.argv[2]))
-    elif len(sys.argv) > 1 and all(word.isdigit() for word in sys.argv[1:]):
-        dump([int(word) for word in sys.argv[1:]])
-    else:
-        sys.exit("usage: tests/stacks.py PID... | --test DIRECTORY")
+    if not all(word.isdigit() for word in sys.argv[1:]):
+        sys.exit("usage: tests/stacks.py [PID]...")
+    dump(wanted([int(word) for word in sys.argv[1:]]))
 
 
 if __name__ == "__main__":

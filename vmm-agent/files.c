@@ -80,8 +80,10 @@ static void gather(uint8_t *to, const struct iovec *iov, int count)
 }
 
 /*
- * libfuse 3.14 does not know FUSE_HANDLE_KILLPRIV_V2. Without it the guest's
- * kernel asks for security.capability before every single write.
+ * What libfuse 3.14 does not pass on. Without FUSE_HANDLE_KILLPRIV_V2 the guest's
+ * kernel asks for security.capability before every single write; without
+ * FUSE_PARALLEL_DIROPS it looks up one name at a time in a directory, and one that
+ * gets no answer holds up all the others.
  */
 static void amend_init(struct request *rq, uint8_t *message, size_t len)
 {
@@ -92,7 +94,7 @@ static void amend_init(struct request *rq, uint8_t *message, size_t len)
 
 	if (len < sizeof(*header) + sizeof(*out) || header->error)
 		return;
-	out->flags |= in->flags & FUSE_HANDLE_KILLPRIV_V2;
+	out->flags |= in->flags & (FUSE_HANDLE_KILLPRIV_V2 | FUSE_PARALLEL_DIROPS);
 	/* From here on the guest may send other requests. */
 	atomic_store(&rq->files->ready, true);
 }

@@ -179,17 +179,33 @@ static void print_table(FILE *out, const struct column *columns, size_t n,
 		}
 }
 
+/* Where a job's home is its host, nobody needs to be told. */
+static bool says_something(struct json_object *job, const char *field)
+{
+	const char *text = agent_string(job, field);
+
+	return *text && (strcmp(field, "home") != 0 ||
+			 strcmp(text, agent_string(job, "host")) != 0);
+}
+
 static bool any_has(struct json_object *rows, const char *field)
 {
 	size_t i;
 
 	for (i = 0; i < json_object_array_length(rows); i++)
-		if (*agent_string(json_object_array_get_idx(rows, i), field))
+		if (says_something(json_object_array_get_idx(rows, i), field))
 			return true;
 	return false;
 }
 
-/* A column that would be empty is left out. */
+/* Home and the columns about moves are not for those who have one node. */
+static bool is_optional(const struct column *column)
+{
+	return strcmp(column->field, "home") == 0 ||
+	       strcmp(column->field, "from") == 0 ||
+	       strcmp(column->field, "stays") == 0;
+}
+
 void print_jobs(FILE *out, struct json_object *jobs)
 {
 	static const struct column columns[] = {
@@ -209,10 +225,8 @@ void print_jobs(FILE *out, struct json_object *jobs)
 	size_t i, n = 0;
 
 	for (i = 0; i < sizeof(columns) / sizeof(columns[0]); i++)
-		if (columns[i].format != format_text ||
-		    strcmp(columns[i].field, "home") == 0 ||
-		    any_has(jobs, columns[i].field) ||
-		    json_object_array_length(jobs) == 0)
+		if (!is_optional(&columns[i]) ||
+		    any_has(jobs, columns[i].field))
 			shown[n++] = columns[i];
 	print_table(out, shown, n, jobs);
 }

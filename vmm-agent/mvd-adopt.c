@@ -78,7 +78,7 @@ static void come_home(struct job *job, const struct virt_domain *domain,
 	g_info("job %ld has come home from %s", (long)job->facts.pid,
 	       job->host ? job->host : "another node");
 	g_clear_pointer(&job->host, g_free);
-	job->absent = false;
+	job->absent = job->saved = false;
 	job->lost = 0;
 	facts->frozen = job->facts.frozen;
 	facts->started |= job->facts.started;
@@ -91,6 +91,7 @@ static void come_home(struct job *job, const struct virt_domain *domain,
 		job_destroy(job);
 	else
 		job_attach(job);
+	job_tell_state(job);
 }
 
 /* A domain that runs and that the table does not know to be here. */

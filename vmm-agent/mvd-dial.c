@@ -26,6 +26,7 @@ struct tunnel {
 	struct peers *peers;
 	char *node, *path;
 	struct json_object *body;
+	struct peer_meter *meter;
 	int fd;
 	guint source;
 };
@@ -104,7 +105,7 @@ static gboolean on_connection(int fd, GIOCondition condition, void *p)
 	if (end >= 0)
 		peer_open_on(tunnel->peers, tunnel->node,
 			     copy_of(tunnel->body), OPEN_MS, end,
-			     on_opened, NULL);
+			     tunnel->meter, on_opened, NULL);
 	return G_SOURCE_CONTINUE;
 }
 
@@ -138,6 +139,7 @@ struct tunnel *tunnel_new(struct peers *peers, const char *node,
 	tunnel->node = g_strdup(node);
 	tunnel->path = g_strdup(path);
 	tunnel->body = json_object_get(body);
+	tunnel->meter = peer_meter_new();
 	tunnel->fd = fd;
 	tunnel->source = g_unix_fd_add(fd, G_IO_IN, on_connection, tunnel);
 	return tunnel;
@@ -149,7 +151,13 @@ void tunnel_free(struct tunnel *tunnel)
 	cleanup_fd_(&tunnel->fd);
 	unlink(tunnel->path);
 	json_object_put(tunnel->body);
+	peer_meter_unref(tunnel->meter);
 	g_free(tunnel->node);
 	g_free(tunnel->path);
 	g_free(tunnel);
+}
+
+uint64_t tunnel_sent(const struct tunnel *tunnel)
+{
+	return peer_meter_sent(tunnel->meter);
 }

@@ -22,6 +22,8 @@ struct tunnel;
 struct tunnel *tunnel_new(struct peers *peers, const char *node,
 			  const char *path, unsigned uid,
 			  struct json_object *body, struct err *err);
+/* Bytes sent through it so far, as they are on the wire. */
+uint64_t tunnel_sent(const struct tunnel *tunnel);
 /* Removes the socket. Streams that are open stay so. */
 void tunnel_free(struct tunnel *tunnel);
 

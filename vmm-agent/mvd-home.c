@@ -14,11 +14,13 @@
  *
  * A source whose attempt failed claims the number after the attempt's. If the
  * target's copy was accepted first, the claim waits until mvrun has a link to it,
- * or cannot have one.
+ * or its link refuses it: until then no copy is told to end, because it may be the
+ * only one that continues the job.
  */
 #include "vmm-agent/mvd-jobs.h"
 
 #include "net/peer.h"
+#include "vmm-agent/mvd-migrate.h"
 
 #include <errno.h>
 #include <string.h>
@@ -27,6 +29,7 @@
 #define LOST_MS 7000
 #define LOOK_MS 5000
 #define FIND_MS 5000
+#define SEARCHES 2 /* it may move from one node to the next while they are asked */
 
 static gint64 now_ms(void)
 {
@@ -100,15 +103,42 @@ void home_start(struct job *job)
 
 /* Judging copies */
 
+static bool is_confirmed(const struct job *job)
+{
+	return !job->absent && job->confirmed >= job->facts.incarnation;
+}
+
+static void heard_of(struct job *job)
+{
+	job->heard = now_ms();
+	job->lost = 0;
+	job->searches = 0;
+}
+
+/* The same copy under a higher number. */
+static void renumber(struct job *job, unsigned incarnation)
+{
+	bool confirmed = is_confirmed(job);
+
+	job->facts.incarnation = incarnation;
+	if (confirmed)
+		job->confirmed = incarnation;
+	else
+		job_attach(job);
+}
+
 static void moved_to(struct job *job, const char *host)
 {
+	bool leaves_copy = !job->host && !job->absent && !job->migration;
+
 	g_info("job %ld is at %s now", (long)job->facts.pid, host);
-	if (job->host != host) {
-		g_free(job->host);
-		job->host = g_strdup(host);
-	}
+	g_free(job->host);
+	job->host = g_strdup(host);
 	job->absent = false;
-	job->confirmed = 0;
+	/* We were restarted while it moved from here, and have adopted what is
+	 * left of it. */
+	if (leaves_copy)
+		migrate_watch_leftover(job);
 	if (job_is_ending(job))
 		job_destroy(job);
 	else
@@ -154,7 +184,8 @@ static bool is_acceptable(const struct job *job, const char *host,
 	if (incarnation > job->facts.incarnation)
 		return true;
 	return incarnation == job->facts.incarnation &&
-	       (job->absent || (job->host && strcmp(job->host, host) == 0));
+	       (job->absent || job->lost ||
+		(job->host && strcmp(job->host, host) == 0));
 }
 
 static void follow_pause(struct job *job, bool paused)
@@ -173,14 +204,15 @@ static enum verdict judge_known(struct job *job, const char *host,
 
 	if (job->stage != JOB_UP)
 		return VERDICT_WAIT;
-	if (claim->incarnation < job->facts.incarnation)
+	if (claim->incarnation < job->facts.incarnation && is_confirmed(job))
 		return VERDICT_DESTROY;
 	if (!is_acceptable(job, host, claim->incarnation))
 		return VERDICT_WAIT;
 	if ((moved || claim->incarnation > job->facts.incarnation) && !facts)
 		return VERDICT_FACTS;
-	job->heard = now_ms();
-	job->lost = 0;
+	heard_of(job);
+	if (claim->incarnation > job->facts.incarnation && !moved)
+		renumber(job, claim->incarnation);
 	if (facts)
 		take_facts(job, facts);
 	if (moved)
@@ -241,11 +273,6 @@ void home_ended(struct jobs *jobs, const char *host, const char *uuid,
 
 /* Claims */
 
-static bool is_confirmed(const struct job *job)
-{
-	return !job->absent && job->confirmed >= job->facts.incarnation;
-}
-
 static void answer_claim(struct peer_question *question, const char *verdict)
 {
 	struct json_object *answer = json_object_new_object();
@@ -263,14 +290,15 @@ void home_claim(struct jobs *jobs, const char *host, const char *uuid,
 	if (!job || job->stage != JOB_UP) {
 		answer_claim(question, "wait");
 	} else if (theirs && incarnation >= job->facts.incarnation) {
-		job->facts.incarnation = incarnation;
+		heard_of(job);
+		renumber(job, incarnation);
 		answer_claim(question, "keep");
-	} else if (theirs || incarnation < job->facts.incarnation ||
-		   is_confirmed(job)) {
+	} else if (is_confirmed(job)) {
 		answer_claim(question, "destroy");
-	} else if (job->absent || job->lost) {
+	} else if ((job->absent || job->lost) &&
+		   incarnation >= job->facts.incarnation) {
+		heard_of(job);
 		job->facts.incarnation = incarnation;
-		job->heard = now_ms();
 		moved_to(job, host);
 		answer_claim(question, "keep");
 	} else {
@@ -282,15 +310,15 @@ void home_claim(struct jobs *jobs, const char *host, const char *uuid,
 
 enum verdict home_claim_here(struct job *job, unsigned incarnation)
 {
-	if (job->host)
-		return VERDICT_DESTROY;
 	if (job->confirmed > job->facts.incarnation &&
 	    job->confirmed < incarnation) {
 		/* mvrun is linked to the target's copy, which will say where
 		 * it is. */
 		job->absent = true;
+		job->heard = now_ms();
 		return VERDICT_DESTROY;
 	}
+	renumber(job, incarnation);
 	return VERDICT_KEEP;
 }
 
@@ -303,23 +331,31 @@ static void refused(void *ctx, const struct virt_result *result)
 	job_unref(job);
 }
 
-/* A copy that does not continue what has been done. The one that does will claim
- * its place; if there is none, the job is lost, as home_look() finds. */
+/* A copy that does not continue what has been done. The one that does has the
+ * number that mvrun was linked to last, or will claim a higher one; if there is
+ * none, the job is lost, as home_look() finds. */
 static void refuse_copy(struct job *job)
 {
 	job_call(job, CALL_DESTROY, refused, job_ref(job));
 	g_clear_pointer(&job->host, g_free);
+	if (job->confirmed && job->confirmed < job->facts.incarnation)
+		job->facts.incarnation = job->confirmed;
 	job->absent = true;
-	job->heard = now_ms();
+	heard_of(job);
 }
 
-/* The copy here, which an attempt to move it has left, is the job. */
-static void take_back(struct job *job)
+void home_take_back(struct job *job)
 {
+	unsigned incarnation = job->facts.attempt + 1;
+
+	g_message("job %ld goes on here, where it was before its last move",
+		  (long)job->facts.pid);
 	refuse_copy(job);
 	job->absent = false;
 	job->leftover = false;
-	job->facts.incarnation = ++job->facts.attempt;
+	job->facts.incarnation = job->facts.attempt = incarnation;
+	if (job->facts.moves)
+		job->facts.moves--;
 	job_save(job);
 	job_attach(job);
 }
@@ -338,8 +374,8 @@ void home_linked(struct job *job, unsigned incarnation, bool linked)
 	g_message("job %ld: the copy at %s does not continue it",
 		  (long)job->facts.pid, job->host ? job->host : job->mvd->node);
 	if (job->leftover)
-		take_back(job);
-	else if (job->host)
+		home_take_back(job);
+	else
 		refuse_copy(job);
 }
 
@@ -399,8 +435,9 @@ static void search_unref(struct search *search)
 	if (--search->asked > 0)
 		return;
 	/* Every node has answered, and none has it. */
-	if (!search->found && !search->silent && job->stage == JOB_UP &&
-	    job->lost) {
+	if (search->found || search->silent || !job->lost)
+		job->searches = 0;
+	else if (job->stage == JOB_UP && ++job->searches >= SEARCHES) {
 		if (job_is_ending(job))
 			job_destroyed(job);
 		else
@@ -451,7 +488,7 @@ void home_look(struct job *job)
 {
 	gint64 silent = now_ms() - job->heard;
 
-	if (!job->host && !job->absent)
+	if ((!job->host && !job->absent) || job->saved)
 		return;
 	if (!job->heard) {
 		job->heard = now_ms();

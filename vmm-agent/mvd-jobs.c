@@ -244,6 +244,8 @@ GPtrArray *jobs_list(const struct jobs *jobs)
 
 const char *job_state(const struct job *job)
 {
+	if (job->saved)
+		return "saved";
 	if (job->lost)
 		return job->foreign ? "HOME-LOST" : "HOST-LOST";
 	if (job->freeze.ours)
@@ -286,7 +288,7 @@ struct json_object *job_to_json(const struct job *job)
 	event_add_bool(json, "pin", facts->pin);
 	event_add_number(json, "incarnation", facts->incarnation);
 	/* Outside a cluster that goes without saying. */
-	if (peers_in_cluster(job->mvd->peers))
+	if (job->mvd->peers && peers_in_cluster(job->mvd->peers))
 		obstacle = migrate_obstacle(job);
 	event_add_string(json, "stays", obstacle ? obstacle : "");
 	return json;

@@ -45,12 +45,15 @@ struct job {
 	/* Where it is. Both roles may be played by one node, and often are. */
 	char *host;            /* the peer that has its microVM; NULL: we have */
 	bool absent;           /* nobody has it just now: it was sent away by hand */
+	bool saved;            /* and lies in a file, until somebody restores it */
 	bool leftover;         /* it runs elsewhere, but a failed move left a copy here */
 	bool foreign;          /* its mvrun is at another node, facts.home */
 	bool told_home;        /* home knows the facts */
 	gint64 heard;          /* ms: the last word of its host, or of its home */
 	int64_t lost;          /* s since 1970: host or home is out of reach; 0 */
-	unsigned confirmed;    /* incarnation that mvrun has had a link to */
+	unsigned confirmed;    /* the highest incarnation that mvrun has had a link to */
+	bool claiming;         /* home is asked whether the copy here is still the job */
+	unsigned searches;     /* in a row that have found it nowhere */
 	struct peer_question *starter; /* home, which waits for it to be up */
 	struct migration *migration;   /* from here, or NULL */
 	struct freeze freeze;
@@ -235,9 +238,11 @@ void home_claim(struct jobs *jobs, const char *host, const char *uuid,
 		unsigned incarnation, struct peer_question *question);
 /* The same for the copy here. */
 enum verdict home_claim_here(struct job *job, unsigned incarnation);
+/* The copy here, which an attempt to move it has left, is the job. */
+void home_take_back(struct job *job);
 /* It is about to move: get ready. */
 void home_moving(struct job *job, const char *to, unsigned incarnation);
-/* mvrun has a link to the incarnation, or cannot have one. */
+/* mvrun has a link to the incarnation, or its link has refused it. */
 void home_linked(struct job *job, unsigned incarnation, bool linked);
 
 /* Transports: mvd-attach.c */

@@ -304,6 +304,17 @@ static void job_left(struct job *job)
 	boot_remove_files(job->mvd, job->facts.uuid, job->domain);
 }
 
+/* Its memory is in a file, put there by a client of libvirt. mvrun waits: when it is
+ * restored, the link goes on where it was. */
+static void job_saved(struct job *job)
+{
+	job->absent = job->saved = true;
+	boot_remove_files(job->mvd, job->facts.uuid, job->domain);
+	job_send_warning(job, "the job's microVM was saved to a file by a client "
+			 "of libvirt (virsh?); it goes on when it is restored "
+			 "(virsh restore FILE)");
+}
+
 /* A domain ended by itself, or by somebody else than us. */
 static void job_stop(struct job *job, enum virt_event event)
 {
@@ -625,6 +636,9 @@ void jobs_event(struct jobs *jobs, const char *uuid, enum virt_event event)
 		/* By us: mvd-migrate.c knows. */
 	} else if (event == VIRT_MIGRATED) {
 		job_left(job);
+	} else if (event == VIRT_SAVED && job->stage == JOB_UP &&
+		   !job->foreign && !job_is_ending(job)) {
+		job_saved(job);
 	} else if (job->stage == JOB_UP && !job_is_ending(job))
 		job_stop(job, event);
 }

@@ -49,6 +49,7 @@ struct migration {
 	struct tunnel *libvirt, *memory;
 	struct virt_move *move;
 	struct virt_move_stats stats;
+	uint64_t sent;        /* through the tunnel for its memory */
 	unsigned incarnation; /* of the copy that is sent */
 };
 
@@ -163,7 +164,10 @@ static struct tunnel *dig(struct migration *m, const char *name, unsigned uid,
 {
 	g_autofree char *path = g_build_filename(m->dir, name, NULL);
 	struct json_object *body = question(m, name);
-	struct tunnel *tunnel = tunnel_new(m->mvd->peers, m->to, path, uid,
+	struct tunnel *tunnel;
+
+	event_add_bool(body, "compress", true);
+	tunnel = tunnel_new(m->mvd->peers, m->to, path, uid,
 					   body, err);
 
 	json_object_put(body);
@@ -210,6 +214,7 @@ static void on_moved(void *ctx, const struct virt_moved *moved)
 
 	m->move = NULL;
 	m->stats = moved->stats;
+	m->sent = tunnel_sent(m->memory);
 	if (!moved->error)
 		step_done(m);
 	else
@@ -349,6 +354,7 @@ static void finish(struct migration *m)
 		.from = m->mvd->node,
 		.to = m->to,
 		.stats = m->stats,
+		.sent = m->sent,
 		.total_ms = (uint64_t)(g_get_monotonic_time() - m->since) / 1000,
 	};
 
@@ -361,7 +367,7 @@ static void finish(struct migration *m)
 			  "stopped, %llu KiB", (long)m->job->facts.pid, m->to,
 			  (unsigned long long)result.total_ms,
 			  (unsigned long long)result.stats.downtime_ms,
-			  (unsigned long long)result.stats.bytes / 1024);
+			  (unsigned long long)result.sent / 1024);
 	/* Its mvrun ended meanwhile, and destroying it was put off. */
 	if (m->job->stage == JOB_UP && job_is_ending(m->job))
 		job_destroy(m->job);
@@ -524,6 +530,8 @@ bool migrate_progress(const struct job *job, struct migrate_progress *progress)
 	progress->stage = stages[m->stage].name;
 	if (m->move)
 		progress->stats = *virt_move_stats(m->move);
+	if (m->memory)
+		progress->sent = tunnel_sent(m->memory);
 	return true;
 }
 
@@ -537,7 +545,8 @@ struct json_object *migrated_to_json(const struct migrated *result)
 	event_add_number(object, "total_ms", (int64_t)result->total_ms);
 	event_add_number(object, "transfer_ms", (int64_t)stats->total_ms);
 	event_add_number(object, "downtime_ms", (int64_t)stats->downtime_ms);
-	event_add_number(object, "bytes", (int64_t)stats->bytes);
+	event_add_number(object, "bytes", (int64_t)result->sent);
+	event_add_number(object, "uncompressed", (int64_t)stats->bytes);
 	event_add_number(object, "memory", (int64_t)stats->memory);
 	event_add_number(object, "rounds", stats->rounds);
 	return object;

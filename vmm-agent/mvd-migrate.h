@@ -14,6 +14,7 @@ struct migrated {
 	const char *error; /* NULL: it has moved */
 	const char *from, *to;
 	struct virt_move_stats stats;
+	uint64_t sent;     /* bytes on the wire, compressed */
 	uint64_t total_ms; /* from the wish to the end of all stages */
 };
 typedef void (*migrated_fn)(void *ctx, const struct migrated *result);
@@ -34,6 +35,7 @@ char *migrate_obstacle(const struct job *job);
 struct migrate_progress {
 	const char *to, *stage;
 	struct virt_move_stats stats;
+	uint64_t sent;
 };
 bool migrate_progress(const struct job *job, struct migrate_progress *progress);
 

@@ -126,7 +126,7 @@ static void look_here(struct mover *mover)
 				 (int64_t)progress.stats.memory);
 		event_add_number(figures, "left", (int64_t)progress.stats.left);
 		event_add_number(figures, "bytes",
-				 (int64_t)progress.stats.bytes);
+				 (int64_t)progress.sent);
 		event_add_number(figures, "rounds", progress.stats.rounds);
 		send_progress(mover, figures);
 	}

@@ -148,7 +148,7 @@ static void do_progress(struct job *job, struct json_object *body,
 				 (int64_t)progress.stats.memory);
 		event_add_number(answer, "left", (int64_t)progress.stats.left);
 		event_add_number(answer, "bytes",
-				 (int64_t)progress.stats.bytes);
+				 (int64_t)progress.sent);
 		event_add_number(answer, "rounds", progress.stats.rounds);
 	}
 	peer_answer(question, answer);

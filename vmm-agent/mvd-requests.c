@@ -117,12 +117,13 @@ static bool has_domain(struct client *client, const struct request *request,
 {
 	g_autofree char *text = NULL;
 
-	if (job->stage == JOB_UP)
+	if (job->stage == JOB_UP && !job->saved)
 		return true;
-	text = g_strdup_printf("job %ld has no microVM yet",
+	text = g_strdup_printf(job->saved ? "job %ld is saved in a file" :
+			       "job %ld has no microVM yet",
 			       (long)job->facts.pid);
-	client_error(client, request_name(request->op), text,
-		     "try again in a moment");
+	client_error(client, request_name(request->op), text, job->saved ?
+		     "virsh restore brings it back" : "try again in a moment");
 	return false;
 }
 

@@ -10,7 +10,7 @@ vmm_agent_libagent_client_a_CFLAGS = $(AM_CFLAGS) $(JSON_C_CFLAGS)
 mvd_cflags = $(AM_CFLAGS) $(LIBVIRT_GLIB_CFLAGS) $(LIBVIRT_CFLAGS) $(GIO_CFLAGS) \
 	$(GNUTLS_CFLAGS) $(LIBXML_CFLAGS) $(JSON_C_CFLAGS)
 mvd_libs = vmm-agent/libmvd.a vmm-agent/libagent-client.a net/libpeer.a net/libnet.a \
-	$(LIBVIRT_GLIB_LIBS) $(LIBVIRT_LIBS) $(GIO_LIBS) $(GNUTLS_LIBS) \
+	$(LIBVIRT_GLIB_LIBS) $(LIBVIRT_LIBS) $(GIO_LIBS) $(GNUTLS_LIBS) $(ZSTD_LIBS) \
 	$(LIBXML_LIBS) $(JSON_C_LIBS)
 
 noinst_LIBRARIES += vmm-agent/libmvd.a

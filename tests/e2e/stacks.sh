@@ -29,6 +29,10 @@ holds_all() {
 		'^  thread [0-9]+ .*: [A-Z] \(.*\), in ' \
 		'^---- the end of .*\.console \(qemu' '^.*word from the guest' \
 		'^---- the end of .*/mvd\.log'
+	# Nobody else: not who started this test, nor a test beside it.
+	if grep -Eq "^$PPID |^$$ |^1 " "$tmp/dump"; then
+		fail "the dump holds who is not of this test"
+	fi
 	# Without the right to see stacks the kernel says so; with it there are frames.
 	if [ -r /proc/self/stack ] && grep -q . /proc/self/stack; then
 		holds '^    \[<0>\] .*\+0x'

@@ -23,6 +23,20 @@ echo text >"$mnt/small/more"
 equal text "$(cat "$home/small/more")"
 equal "$(df --output=size "$home/small" | tail -1)" "$(df --output=size "$mnt/small" | tail -1)"
 
+# Of pages of a mapping, msync() tells, were it only one of them.
+status 1 python3 - "$mnt/small/mapped" <<'END'
+import mmap, os, sys
+fd = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
+free = os.fstatvfs(fd)
+size = free.f_bavail * free.f_frsize + 4096
+os.ftruncate(fd, size)
+area = mmap.mmap(fd, size)
+area[:] = b"x" * size
+area.flush()
+END
+says 'OSError.*No space left on device'
+rm "$mnt/small/mapped"
+
 # Of another device, yet never with the same inode number: these are no links.
 echo a >"$home/small/a"
 echo b >"$home/other/b"
