@@ -196,13 +196,19 @@ static void on_called(void *ctx, struct conn *conn, const struct greeted *who,
 		      const char *error)
 {
 	struct member *member = ctx;
-	GList *l;
 
 	member->call = NULL;
-	if (error) {
+	if (error)
 		asks_fail(member, error);
-		return;
-	}
+	else
+		asks_connected(member, conn, who);
+}
+
+void asks_connected(struct member *member, struct conn *conn,
+		    const struct greeted *who)
+{
+	GList *l;
+
 	member->out = conn;
 	member->clock_ahead_ms = who->clock_ahead_ms;
 	conn_own(conn, &out_handlers, member);

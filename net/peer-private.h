@@ -131,6 +131,9 @@ void call_cancel(struct call *call);
 void asks_fail(struct member *member, const char *why);
 /* The same for one that was removed: it is told so. */
 void asks_farewell(struct member *member);
+/* The connection for our questions is there. */
+void asks_connected(struct member *member, struct conn *conn,
+		    const struct greeted *who);
 /* See that it gets our roster, calling it if need be. */
 void asks_push_roster(struct member *member);
 void asks_init(struct peers *peers);

@@ -14,6 +14,7 @@
 #define MAX_GREETS 256    /* callers who have not said who they are */
 #define MAX_GREETS_FROM 32 /* of one address */
 #define ACCEPT_PAUSE_MS 500
+#define BACKLOG 128
 
 /* A member's connection for its questions. */
 struct inbound {
@@ -261,6 +262,7 @@ int serve_start(struct peers *peers, unsigned port, struct err *err)
 	g_autoptr(GSocketListener) listener = g_socket_listener_new();
 	g_autoptr(GError) error = NULL;
 
+	g_socket_listener_set_backlog(listener, BACKLOG);
 	if (!g_socket_listener_add_inet_port(listener, (guint16)port, NULL,
 					     &error))
 		return err_set(err, 0, "cannot serve the cluster at port %u: %s",

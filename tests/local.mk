@@ -7,5 +7,6 @@ include tests/control.mk
 include tests/mvrun.mk
 include tests/agent.mk
 include tests/e2e.mk
+include tests/migrate.mk
 include tests/bench.mk
 include tests/builds.mk

@@ -1,6 +1,6 @@
 # Peers: certificates, the roster, and agents that talk over loopback.
 peer_tests = tests/unit/test-pki tests/unit/test-roster tests/unit/test-cluster \
-	tests/unit/test-peer tests/unit/test-peer-stream
+	tests/unit/test-peer tests/unit/test-peer-stream tests/unit/test-peer-hostile
 check_PROGRAMS += $(peer_tests) tests/fuzz/fuzz-roster tests/fuzz/fuzz-peer-line
 TESTS += $(peer_tests) tests/fuzz/fuzz-roster tests/fuzz/fuzz-peer-line
 

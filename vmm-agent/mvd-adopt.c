@@ -105,10 +105,11 @@ static void arrived(struct look *l, const struct virt_domain *domain,
 	arrivals_done(jobs->arrivals, domain->uuid);
 	if (!job)
 		adopt(jobs, domain, facts);
-	else if (!job->host && !job->absent)
-		return;
+	else if ((!job->host && !job->absent) || job->leftover || job->migration)
+		return; /* the copy here is known: mvd-migrate.c sees to it */
 	else if (facts->incarnation > job->facts.incarnation ||
-		 (job->absent && facts->incarnation == job->facts.incarnation))
+		 ((job->absent || job->lost) &&
+		  facts->incarnation == job->facts.incarnation))
 		come_home(job, domain, facts);
 	else if (facts->incarnation == job->facts.incarnation)
 		look(l); /* its old host has not told yet that it is gone */

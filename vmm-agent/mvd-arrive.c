@@ -35,7 +35,6 @@ struct reservation {
 	char uuid[UUID_TEXT_SIZE];
 	char *from, *home, *dir, *secret;
 	unsigned memory; /* MiB */
-	bool used;       /* its memory is on the way */
 	guint expiry;
 };
 
@@ -98,6 +97,23 @@ void arrivals_remove_dir(const char *path)
 	rmdir(path);
 }
 
+/* What an agent that was killed has left. */
+static void sweep(const struct mvd *mvd)
+{
+	g_autofree char *run = g_path_get_dirname(mvd->config.socket);
+	g_autofree char *path = g_build_filename(run, "migrate", NULL);
+	GDir *dir = g_dir_open(path, 0, NULL);
+	const char *name;
+
+	while (dir && (name = g_dir_read_name(dir))) {
+		g_autofree char *old = g_build_filename(path, name, NULL);
+
+		arrivals_remove_dir(old);
+	}
+	if (dir)
+		g_dir_close(dir);
+}
+
 /* The table */
 
 static void reservation_free(void *p)
@@ -120,6 +136,8 @@ struct arrivals *arrivals_new(struct mvd *mvd)
 	arrivals->mvd = mvd;
 	arrivals->by_uuid = g_hash_table_new_full(g_str_hash, g_str_equal, NULL,
 						  reservation_free);
+	if (mvd->config.socket)
+		sweep(mvd);
 	return arrivals;
 }
 
@@ -134,6 +152,11 @@ void arrivals_done(struct arrivals *arrivals, const char *uuid)
 	g_hash_table_remove(arrivals->by_uuid, uuid);
 }
 
+bool arrivals_expects(const struct arrivals *arrivals, const char *uuid)
+{
+	return g_hash_table_contains(arrivals->by_uuid, uuid);
+}
+
 unsigned arrivals_memory(const struct arrivals *arrivals)
 {
 	struct reservation *r;
@@ -146,20 +169,37 @@ unsigned arrivals_memory(const struct arrivals *arrivals)
 	return sum;
 }
 
-/* One whose source has died before it sent anything. */
+struct expiry {
+	struct arrivals *arrivals;
+	char *secret;
+	char uuid[UUID_TEXT_SIZE];
+};
+
+static void on_described(void *ctx, const struct virt_domain *domain)
+{
+	struct expiry *expiry = ctx;
+	GHashTable *table = expiry->arrivals->by_uuid;
+	struct reservation *r = g_hash_table_lookup(table, expiry->uuid);
+
+	if (!domain && r && strcmp(r->secret, expiry->secret) == 0) {
+		g_info("the reservation for %s has expired", r->uuid);
+		g_hash_table_remove(table, expiry->uuid);
+	}
+	g_free(expiry->secret);
+	g_free(expiry);
+}
+
+/* Its source may have died before it sent anything. */
 static gboolean on_expiry(void *p)
 {
 	struct reservation *r = p;
-	struct arrivals *arrivals = r->arrivals;
+	struct expiry *expiry = g_new0(struct expiry, 1);
 
-	if (r->used) {
-		r->used = false; /* until the next look */
-		return G_SOURCE_CONTINUE;
-	}
-	r->expiry = 0;
-	g_info("the reservation for %s has expired", r->uuid);
-	g_hash_table_remove(arrivals->by_uuid, r->uuid);
-	return G_SOURCE_REMOVE;
+	expiry->arrivals = r->arrivals;
+	expiry->secret = g_strdup(r->secret);
+	g_strlcpy(expiry->uuid, r->uuid, sizeof(expiry->uuid));
+	virt_describe(r->arrivals->mvd->virt, r->uuid, on_described, expiry);
+	return G_SOURCE_CONTINUE;
 }
 
 /* Admission */
@@ -253,7 +293,10 @@ static int check_processor(struct mvd *mvd, const struct wish *wish,
 static int check_memory(struct mvd *mvd, const struct wish *wish,
 			struct err *err)
 {
-	unsigned room = node_room(mvd);
+	/* An earlier attempt's reservation makes way for this one. */
+	const struct reservation *r = g_hash_table_lookup(
+		mvd->jobs->arrivals->by_uuid, wish->uuid);
+	unsigned room = node_room(mvd) + (r ? r->memory : 0);
 
 	if (wish->memory > room)
 		return err_set(err, 0, "it has no room: %u MiB are needed, %u "
@@ -422,7 +465,6 @@ bool arrivals_stream(struct arrivals *arrivals, const char *from,
 	} else if (strcmp(op, "memory") == 0) {
 		g_autofree char *path = g_build_filename(r->dir, "memory", NULL);
 
-		r->used = true;
 		dial_join(stream, path, STREAM_MS, "QEMU does not listen there");
 	} else {
 		return false;

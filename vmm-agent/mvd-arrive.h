@@ -27,6 +27,8 @@ bool arrivals_stream(struct arrivals *arrivals, const char *from,
 		     const char *op, struct json_object *body,
 		     struct peer_stream *stream);
 
+/* Something is reserved for it: it may be on its way. */
+bool arrivals_expects(const struct arrivals *arrivals, const char *uuid);
 /* MiB reserved. */
 unsigned arrivals_memory(const struct arrivals *arrivals);
 

@@ -204,8 +204,9 @@ static enum verdict judge_known(struct job *job, const char *host,
 
 	if (job->stage != JOB_UP)
 		return VERDICT_WAIT;
+	/* One that has forgotten its number, in a restart, will claim it again. */
 	if (claim->incarnation < job->facts.incarnation && is_confirmed(job))
-		return VERDICT_DESTROY;
+		return moved ? VERDICT_DESTROY : VERDICT_WAIT;
 	if (!is_acceptable(job, host, claim->incarnation))
 		return VERDICT_WAIT;
 	if ((moved || claim->incarnation > job->facts.incarnation) && !facts)
@@ -251,6 +252,52 @@ enum verdict home_judge(struct jobs *jobs, const char *host,
 	return verdict;
 }
 
+static void refused(void *ctx, const struct virt_result *result)
+{
+	struct job *job = ctx;
+
+	if (result->error && !result->no_domain)
+		g_info("job %ld: %s", (long)job->facts.pid, result->error);
+	job_unref(job);
+}
+
+/* A copy that does not continue what has been done. The one that does has the
+ * number that mvrun was linked to last, or will claim a higher one; if there is
+ * none, the job is lost, as home_look() finds. */
+static void refuse_copy(struct job *job)
+{
+	job_call(job, CALL_DESTROY, refused, job_ref(job));
+	g_clear_pointer(&job->host, g_free);
+	if (job->confirmed && job->confirmed < job->facts.incarnation)
+		job->facts.incarnation = job->confirmed;
+	job->absent = true;
+	heard_of(job);
+}
+
+void home_take_back(struct job *job)
+{
+	unsigned incarnation = job->facts.attempt + 1;
+
+	g_message("job %ld goes on here, where it was before its last move",
+		  (long)job->facts.pid);
+	refuse_copy(job);
+	job->absent = false;
+	job->leftover = false;
+	job->facts.incarnation = job->facts.attempt = incarnation;
+	if (job->facts.moves)
+		job->facts.moves--;
+	job_save(job);
+	job_attach(job);
+}
+
+static void lose_copy(struct job *job)
+{
+	if (job->leftover)
+		home_take_back(job);
+	else
+		refuse_copy(job);
+}
+
 void home_ended(struct jobs *jobs, const char *host, const char *uuid,
 		unsigned incarnation, enum gone_reason reason,
 		const char *text, const char *to)
@@ -266,6 +313,10 @@ void home_ended(struct jobs *jobs, const char *host, const char *uuid,
 		job->heard = now_ms();
 	} else if (job_is_ending(job)) {
 		job_destroyed(job);
+	} else if (job->confirmed && !is_confirmed(job)) {
+		/* mvrun never had a link to it: the copy that it has one to may
+		 * be there still. */
+		lose_copy(job);
 	} else {
 		job_gone(job, reason, text);
 	}
@@ -322,44 +373,6 @@ enum verdict home_claim_here(struct job *job, unsigned incarnation)
 	return VERDICT_KEEP;
 }
 
-static void refused(void *ctx, const struct virt_result *result)
-{
-	struct job *job = ctx;
-
-	if (result->error && !result->no_domain)
-		g_info("job %ld: %s", (long)job->facts.pid, result->error);
-	job_unref(job);
-}
-
-/* A copy that does not continue what has been done. The one that does has the
- * number that mvrun was linked to last, or will claim a higher one; if there is
- * none, the job is lost, as home_look() finds. */
-static void refuse_copy(struct job *job)
-{
-	job_call(job, CALL_DESTROY, refused, job_ref(job));
-	g_clear_pointer(&job->host, g_free);
-	if (job->confirmed && job->confirmed < job->facts.incarnation)
-		job->facts.incarnation = job->confirmed;
-	job->absent = true;
-	heard_of(job);
-}
-
-void home_take_back(struct job *job)
-{
-	unsigned incarnation = job->facts.attempt + 1;
-
-	g_message("job %ld goes on here, where it was before its last move",
-		  (long)job->facts.pid);
-	refuse_copy(job);
-	job->absent = false;
-	job->leftover = false;
-	job->facts.incarnation = job->facts.attempt = incarnation;
-	if (job->facts.moves)
-		job->facts.moves--;
-	job_save(job);
-	job_attach(job);
-}
-
 void home_linked(struct job *job, unsigned incarnation, bool linked)
 {
 	if (incarnation != job->facts.incarnation) {
@@ -373,10 +386,7 @@ void home_linked(struct job *job, unsigned incarnation, bool linked)
 	}
 	g_message("job %ld: the copy at %s does not continue it",
 		  (long)job->facts.pid, job->host ? job->host : job->mvd->node);
-	if (job->leftover)
-		home_take_back(job);
-	else
-		refuse_copy(job);
+	lose_copy(job);
 }
 
 void home_moving(struct job *job, const char *to, unsigned incarnation)

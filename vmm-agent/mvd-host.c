@@ -23,6 +23,7 @@
 #define LOST_MS 7000
 #define BATCH 16
 #define CLAIM_AGAIN_MS 1000
+#define GO_ON_MS 1000
 /* At a restart, home waits so long for its mvrun to say what it is linked to. */
 #define CLAIM_HOME_MS 3000
 #define KEEP_ENDED_S (24 * 3600)
@@ -387,7 +388,7 @@ static void claim_again(struct job *job, unsigned ms)
 	g_timeout_add(ms, on_claim_again, job_ref(job));
 }
 
-static void resume_done(void *ctx, const struct virt_result *result)
+static void call_done(void *ctx, const struct virt_result *result)
 {
 	struct job *job = ctx;
 
@@ -396,15 +397,50 @@ static void resume_done(void *ctx, const struct virt_result *result)
 	job_unref(job);
 }
 
+static bool is_here(const struct job *job)
+{
+	return job->stage == JOB_UP && !job->host && !job->absent &&
+	       !job_is_ending(job);
+}
+
+static void go_on(struct job *job);
+
+static gboolean on_go_on(void *p)
+{
+	struct job *job = p;
+
+	go_on(job);
+	job_unref(job);
+	return G_SOURCE_REMOVE;
+}
+
+static void on_seen(void *ctx, const struct virt_domain *domain)
+{
+	struct job *job = ctx;
+	bool here = is_here(job) && !job->migration && !job->freeze.paused;
+
+	if (here && domain && domain->moving)
+		job_call(job, CALL_RESUME, call_done, job_ref(job));
+	if (here && (!domain || domain->moving))
+		g_timeout_add(GO_ON_MS, on_go_on, job_ref(job));
+	job_unref(job);
+}
+
+/* After a move that failed libvirt lets the microVM go on by itself, unless it
+ * was interrupted in that, or is not there just now. */
+static void go_on(struct job *job)
+{
+	virt_describe(job->mvd->virt, job->facts.uuid, on_seen, job_ref(job));
+}
+
 /* It is the job still, under a number that the other copy cannot have. */
 static void claim_granted(struct job *job, unsigned incarnation)
 {
+	job->claiming = false;
 	job->facts.incarnation = incarnation;
 	job->facts.attempt = incarnation;
 	job_save(job);
-	/* libvirt lets it go on by itself, unless it was interrupted. */
-	if (!job->freeze.paused)
-		job_call(job, CALL_RESUME, resume_done, job_ref(job));
+	go_on(job);
 	if (job->foreign)
 		hosting_tell(job);
 }
@@ -412,14 +448,16 @@ static void claim_granted(struct job *job, unsigned incarnation)
 static void claim_answered(struct job *job, unsigned incarnation,
 			   const char *verdict)
 {
-	if (job->stage != JOB_UP || job->host)
-		return;
-	if (strcmp(verdict, "keep") == 0)
+	if (!is_here(job)) {
+		job->claiming = false;
+	} else if (strcmp(verdict, "keep") == 0) {
 		claim_granted(job, incarnation);
-	else if (strcmp(verdict, "destroy") == 0)
+	} else if (strcmp(verdict, "destroy") == 0) {
+		job->claiming = false;
 		condemn(job);
-	else
+	} else {
 		claim_again(job, CLAIM_AGAIN_MS);
+	}
 }
 
 static void on_claimed(void *ctx, const struct peer_reply *reply)
@@ -439,20 +477,23 @@ static void on_claimed(void *ctx, const struct peer_reply *reply)
 static void claim_here(struct job *job)
 {
 	unsigned next = job->facts.attempt + 1;
-	enum verdict verdict = home_claim_here(job, next);
 
-	if (verdict == VERDICT_KEEP)
+	if (home_claim_here(job, next) == VERDICT_KEEP) {
 		claim_granted(job, next);
-	else if (verdict == VERDICT_WAIT)
-		claim_again(job, CLAIM_AGAIN_MS);
+		return;
+	}
+	job->claiming = false;
+	virt_destroy(job->mvd->virt, job->facts.uuid, call_done, job_ref(job));
 }
 
 static void claim_ask(struct job *job)
 {
 	struct json_object *body;
 
-	if (job->stage != JOB_UP || job->host || job_is_ending(job))
+	if (!is_here(job)) {
+		job->claiming = false;
 		return;
+	}
 	if (!job->foreign) {
 		claim_here(job);
 		return;
@@ -467,6 +508,9 @@ static void claim_ask(struct job *job)
 
 void hosting_claim(struct job *job)
 {
+	if (job->claiming)
+		return;
+	job->claiming = true;
 	/* Nobody has asked mvrun yet when the agent has just begun. */
 	if (!job->foreign && !job->client && !job->confirmed)
 		claim_again(job, CLAIM_HOME_MS);

@@ -619,7 +619,8 @@ void jobs_event(struct jobs *jobs, const char *uuid, enum virt_event event)
 	struct job *job = jobs_find(jobs, uuid);
 
 	if (!job || job->host || job->absent) {
-		if (event == VIRT_RESUMED)
+		/* A job that is suspended arrives so. */
+		if (event == VIRT_RESUMED || event == VIRT_PAUSED)
 			jobs_look_at(jobs, uuid);
 		return;
 	}

@@ -21,7 +21,9 @@
 #include "vmm-agent/mvd-dial.h"
 #include "vmm-agent/mvd-node.h"
 
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #define ASK_MS 10000
 #define CONFIRM_AGAIN_MS 500
@@ -269,18 +271,31 @@ static void leftover_done(void *ctx, const struct virt_result *result)
 			  result->error);
 }
 
-/* Home has accepted the target's copy although libvirt reports a failure. Once
- * mvrun is linked to it, the one here is of no use any more. */
+/* Until mvrun is linked to the other copy, the one here may be needed again. */
 static void watch_leftover(struct job *job)
 {
-	if (job->stage != JOB_UP || !job->leftover)
+	bool ends = job->stage != JOB_UP || job_is_ending(job);
+
+	if (!job->leftover)
 		return;
-	if (job->confirmed < job->facts.incarnation) {
+	if (!ends && job->lost) {
+		home_take_back(job);
+		return;
+	}
+	if (!ends && job->confirmed < job->facts.incarnation) {
 		g_timeout_add(CONFIRM_AGAIN_MS, on_confirm_again, job_ref(job));
 		return;
 	}
 	job->leftover = false;
 	virt_destroy(job->mvd->virt, job->facts.uuid, leftover_done, NULL);
+}
+
+void migrate_watch_leftover(struct job *job)
+{
+	if (job->leftover)
+		return;
+	job->leftover = true;
+	watch_leftover(job);
 }
 
 static gboolean on_confirm_again(void *p)
@@ -296,14 +311,14 @@ static void stay(struct migration *m)
 {
 	struct job *job = m->job;
 
-	if (job->stage != JOB_UP || job_is_ending(job))
+	/* mvrun has ended: finish() destroys what is here. */
+	if (job->stage != JOB_UP || (job_is_ending(job) && !job->host))
 		return;
-	if (job->host) {
-		job->leftover = true;
-		watch_leftover(job);
-	} else {
+	/* Home has accepted the target's copy although libvirt reports a failure. */
+	if (job->host)
+		migrate_watch_leftover(job);
+	else
 		hosting_claim(job);
-	}
 }
 
 /* Release: nothing of it is left here */
@@ -376,14 +391,20 @@ static void finish(struct migration *m)
 }
 
 /* For tests of what happens when something dies just then: a stage does not begin
- * while there is the file $MVD_HOLD_DIR/STAGE. */
+ * while there is the file $MVD_HOLD_DIR/STAGE, in which it says that it waits. */
 static bool is_held(const struct migration *m)
 {
 	const char *dir = g_getenv("MVD_HOLD_DIR");
 	g_autofree char *path = dir ?
 		g_build_filename(dir, stages[m->stage].name, NULL) : NULL;
+	int fd = path ? open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW) : -1;
+	bool held = fd >= 0;
 
-	return path && g_file_test(path, G_FILE_TEST_EXISTS);
+	if (held && write(fd, "held\n", 5) < 0)
+		g_message("cannot write to %s", path);
+	if (held)
+		close(fd);
+	return held;
 }
 
 static gboolean on_hold(void *p)
@@ -406,7 +427,8 @@ static void begin_stage(struct migration *m)
 
 static void step_done(struct migration *m)
 {
-	bool ends = m->job->mvrun_gone || m->aborted;
+	bool ends = m->job->mvrun_gone || m->job->stage == JOB_GONE ||
+		    m->aborted;
 
 	m->stage++;
 	if (ends && m->stage < G_N_ELEMENTS(stages) - 1) {
@@ -424,7 +446,8 @@ static void step_done(struct migration *m)
 
 static void step_failed(struct migration *m, const char *error)
 {
-	m->error = g_strdup(error);
+	m->error = g_strdup(m->job->stage == JOB_GONE ?
+			    "it has ended meanwhile" : error);
 	/* A transfer that failed may have got through all the same. */
 	if (stages[m->stage].begin == transfer)
 		stages[m->stage].undo(m);
@@ -450,6 +473,8 @@ char *migrate_obstacle(const struct job *job)
 		return g_strdup("it is ending");
 	if (job->absent)
 		return g_strdup("it is on its way between two nodes");
+	if (job->claiming)
+		return g_strdup("it is not known yet how its last move has ended");
 	if (job->lost && job->foreign)
 		return g_strdup("its home is out of reach");
 	if (job->lost)

@@ -28,6 +28,10 @@ void migrate_begin(struct job *job, const char *to, bool postcopy,
 /* Give it up: its user says so, or mvrun has ended. */
 void migrate_abort(struct job *job);
 
+/* Another node has the job, by home's decision, although there is a copy here: that
+ * one ends as soon as mvrun is linked to the other. */
+void migrate_watch_leftover(struct job *job);
+
 /* Why the job cannot move at all, an allocated text, or NULL: it can. */
 char *migrate_obstacle(const struct job *job);
 

@@ -110,11 +110,13 @@ static void do_destroy(struct job *job, struct json_object *body,
 		       struct peer_question *question)
 {
 	struct json_object *answer = json_object_new_object();
+	/* An older copy is meant, which is no more. */
+	bool gone = number_of(body, "incarnation") < job->facts.incarnation;
 
-	(void)body;
 	/* It is home's wish; nothing is left to be told when it is done. */
-	job_mvrun_gone(job);
-	event_add_bool(answer, "gone", false);
+	if (!gone)
+		job_mvrun_gone(job);
+	event_add_bool(answer, "gone", gone);
 	peer_answer(question, answer);
 }
 
@@ -330,10 +332,18 @@ static void do_have(struct mvd *mvd, const char *from,
 		    struct json_object *body, struct peer_question *question)
 {
 	struct job *job = jobs_find(mvd->jobs, text_of(body, "uuid"));
-	struct json_object *answer = json_object_new_object();
+	struct json_object *answer;
 	bool here = job && !job->host && !job->absent;
 
-	event_add_bool(answer, "here", here);
+	/* One that is just coming is known to libvirt only. */
+	if (!here && virt_state(mvd->virt) != VIRT_UP) {
+		peer_refuse(question, virt_error(mvd->virt));
+		return;
+	}
+	answer = json_object_new_object();
+	event_add_bool(answer, "here", here ||
+		       arrivals_expects(mvd->jobs->arrivals,
+					text_of(body, "uuid")));
 	peer_answer(question, answer);
 	if (here && strcmp(job->facts.home, from) == 0)
 		hosting_tell(job);

@@ -95,11 +95,12 @@ void deputy_agent_tell(struct deputy *d, const char *op)
 		return;
 	m = json_object_new_object();
 	describe(d, m, op);
-	/* An agent that was restarted has it from here. */
+	/* An agent that was restarted has it from here. A copy that the link has
+	 * not been up with yet may be refused still. */
 	if (*d->host) {
 		json_object_object_add(m, "host", json_object_new_string(d->host));
-		json_object_object_add(m, "incarnation",
-				       json_object_new_int64(d->incarnation));
+		json_object_object_add(m, "incarnation", json_object_new_int64(
+			strcmp(op, "stale") ? d->linked : d->incarnation));
 	}
 	agent_send(d->agent, m, NULL);
 	json_object_put(m);

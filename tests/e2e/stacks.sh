@@ -72,6 +72,10 @@ holds 'not done in time \(job\)' 'how it ended differs'
 holds_all
 node_is_clean
 
+# So is a step on a terminal.
+times_out env MV_PTY_LIMIT=1 MV_TEST_SLOWER=1 "$MV_SRCDIR/tests/pty" 'expect:never' -- sleep 300
+holds 'pty: no "never" within 1 s' '^[0-9]+ sleep: sleep 300' '^  thread [0-9]+ sleep: S \(sleeping\), in '
+
 # And a whole test, by its driver.
 cat >"$tmp/late" <<-'END'
 	#!/bin/sh

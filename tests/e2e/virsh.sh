@@ -88,6 +88,41 @@ node_virsh destroy "$domain"
 job_end 125
 said 'destroyed'
 
+# Saved to a file, a job waits; restored, it goes on where it was.
+# shellcheck disable=SC2016
+numbers='echo ready; i=0; while [ $i -lt 100 ]; do i=$((i + 1)); echo $i; sleep 0.1; done; exit 7'
+begin sh -c "$numbers"
+domain=$(job_domain "$job_pid")
+one=2
+wait_until 10 grows
+node_virsh save "$domain" "$tmp/saved"
+said 'suspended by .*virsh'
+said 'saved to a file .*virsh restore'
+equal saved "$(state)"
+equal "" "$(node_domains)"
+status 1 on_node mvctl resume "$job_pid"
+says 'saved in a file.*virsh restore'
+kill -0 "$job_pid"
+node_virsh restore "$tmp/saved"
+said 'resumed by .*virsh'
+equal running "$(state)"
+job_end 7
+equal "$( (echo ready; seq 100) | sha256sum)" "$(sha256sum <"$tmp/job.out")"
+said_no_more
+
+# An old image of it, and one whose mvrun has gone, are nobody's.
+wait_until 20 node_has_no_domain
+node_virsh restore "$tmp/saved"
+wait_until 20 node_has_no_domain
+begin sh -c "$ticking"
+node_virsh save "$(job_domain "$job_pid")" "$tmp/saved"
+said 'suspended'
+said 'saved to a file'
+kill -KILL "$job_pid"
+job_end 137
+node_virsh restore "$tmp/saved"
+wait_until 20 node_has_no_domain
+
 begin sh -c "$ticking"
 node_mvd_stop
 node_virsh destroy "$(job_domain "$job_pid")"

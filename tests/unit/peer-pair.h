@@ -20,10 +20,12 @@
 #define LOOP_UNTIL(condition) do { \
 	guint waker_ = g_timeout_add(5, loop_wake, NULL); \
 	gint64 limit_ = g_get_monotonic_time() + WAIT_MS * 1000; \
-	while (!(condition) && g_get_monotonic_time() < limit_) \
+	bool so_; \
+	while (!(so_ = (condition)) && g_get_monotonic_time() < limit_) \
 		g_main_context_iteration(NULL, TRUE); \
 	g_source_remove(waker_); \
-	assert_true(condition); \
+	if (!so_) \
+		fail_msg("still not so: %s", #condition); \
 } while (0)
 gboolean loop_wake(void *p);
 

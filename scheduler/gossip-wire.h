@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The bytes of a gossip message (docs/scheduler.md, "On the wire").
+ */
+#ifndef MV_SCHED_GOSSIP_WIRE_H
+#define MV_SCHED_GOSSIP_WIRE_H
+
+#include "scheduler/gossip.h"
+
+#define GOSSIP_HEADER 16
+#define GOSSIP_ENTRY 88
+#define GOSSIP_MESSAGE_MAX (GOSSIP_HEADER + GOSSIP_WINDOW_MAX * GOSSIP_ENTRY)
+
+struct gossip_header {
+	uint64_t sender;
+	unsigned count;
+};
+
+void gossip_put_header(uint8_t *out, const struct gossip_header *header);
+int gossip_get_header(const uint8_t *bytes, size_t len, struct gossip_header *header,
+		      struct err *err);
+
+/* `age` in seconds, cut to 49 days. */
+void gossip_put_entry(uint8_t *out, const struct sched_node *node, uint64_t stamp,
+		      double age);
+/* The node's time is not set. */
+int gossip_get_entry(const uint8_t *bytes, struct sched_node *node, uint64_t *stamp,
+		     double *age, struct err *err);
+
+#endif

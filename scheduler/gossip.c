@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "scheduler/gossip.h"
+
+#include "scheduler/gossip-wire.h"
+
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+/* A stamp beyond this is nobody's clock; refused, so that none can be so high that
+ * its owner cannot exceed it. */
+#define STAMP_MAX (1ull << 62)
+#define STAMP_STEP_MAX (1ull << 42) /* 139 years, in milliseconds */
+#define EVICTION_SAMPLE 8
+
+static unsigned index_slots(unsigned capacity)
+{
+	unsigned slots = 4;
+
+	while (slots < 2 * capacity)
+		slots *= 2;
+	return slots;
+}
+
+size_t gossip_size(unsigned capacity)
+{
+	return (size_t)capacity * (sizeof(struct sched_node) +
+				   sizeof(struct gossip_slot)) +
+	       index_slots(capacity) * sizeof(uint32_t);
+}
+
+void gossip_init(struct gossip *gossip, void *memory, unsigned capacity,
+		 uint64_t self, unsigned window, double max_age)
+{
+	unsigned slots = index_slots(capacity);
+
+	assert(capacity >= 2 && window >= 1 && window <= GOSSIP_WINDOW_MAX);
+	memset(memory, 0, gossip_size(capacity));
+	*gossip = (struct gossip){
+		.self = self,
+		.window = window,
+		.max_age = max_age,
+		.capacity = capacity,
+		.count = 1,
+		.index_mask = slots - 1,
+	};
+	gossip->nodes = memory;
+	gossip->slots = (void *)(gossip->nodes + capacity);
+	gossip->index = (void *)(gossip->slots + capacity);
+	memset(gossip->index, 0xff, slots * sizeof(uint32_t));
+	gossip->nodes[0].id = self;
+	gossip->index[sched_mix(self, 0) & gossip->index_mask] = 0;
+}
+
+/* ---- places of nodes, by open addressing ---- */
+
+static unsigned home_slot(const struct gossip *gossip, uint64_t id)
+{
+	return (unsigned)sched_mix(id, 0) & gossip->index_mask;
+}
+
+/* Where the id is in the hash table, or the free slot where it would go. */
+static unsigned find_slot(const struct gossip *gossip, uint64_t id)
+{
+	unsigned slot = home_slot(gossip, id);
+
+	while (gossip->index[slot] != GOSSIP_NONE &&
+	       gossip->nodes[gossip->index[slot]].id != id)
+		slot = (slot + 1) & gossip->index_mask;
+	return slot;
+}
+
+static uint32_t find(const struct gossip *gossip, uint64_t id)
+{
+	return gossip->index[find_slot(gossip, id)];
+}
+
+/* Linear probing: what follows moves up, so that no search ends too early. */
+static void index_remove(struct gossip *gossip, unsigned slot)
+{
+	unsigned next = slot;
+
+	for (;;) {
+		unsigned home;
+
+		gossip->index[slot] = GOSSIP_NONE;
+		do {
+			next = (next + 1) & gossip->index_mask;
+			if (gossip->index[next] == GOSSIP_NONE)
+				return;
+			home = home_slot(gossip,
+					 gossip->nodes[gossip->index[next]].id);
+		} while (((next - home) & gossip->index_mask) <
+			 ((next - slot) & gossip->index_mask));
+		gossip->index[slot] = gossip->index[next];
+		slot = next;
+	}
+}
+
+/* ---- the window ---- */
+
+static void window_remove(struct gossip *gossip, uint32_t place)
+{
+	unsigned i = 0;
+
+	if (!gossip->slots[place].in_window)
+		return;
+	while (gossip->recent[i] != place)
+		i++;
+	gossip->recent_count--;
+	memmove(&gossip->recent[i], &gossip->recent[i + 1],
+		(gossip->recent_count - i) * sizeof(gossip->recent[0]));
+	gossip->slots[place].in_window = false;
+}
+
+static void window_insert(struct gossip *gossip, uint32_t place)
+{
+	double time = gossip->nodes[place].time;
+	unsigned i = gossip->recent_count;
+
+	window_remove(gossip, place);
+	i = gossip->recent_count;
+	while (i > 0 && gossip->nodes[gossip->recent[i - 1]].time < time)
+		i--;
+	if (i >= gossip->window - 1)
+		return;
+	if (gossip->recent_count == gossip->window - 1)
+		gossip->slots[gossip->recent[--gossip->recent_count]].in_window = false;
+	memmove(&gossip->recent[i + 1], &gossip->recent[i],
+		(gossip->recent_count - i) * sizeof(gossip->recent[0]));
+	gossip->recent[i] = place;
+	gossip->recent_count++;
+	gossip->slots[place].in_window = true;
+}
+
+/* ---- the table ---- */
+
+static void remove_place(struct gossip *gossip, uint32_t place)
+{
+	uint32_t last = gossip->count - 1;
+	unsigned i;
+
+	window_remove(gossip, place);
+	if (gossip->slots[place].urgent)
+		gossip->urgent_count--;
+	index_remove(gossip, find_slot(gossip, gossip->nodes[place].id));
+	gossip->count = last;
+	if (place == last)
+		return;
+	gossip->index[find_slot(gossip, gossip->nodes[last].id)] = place;
+	gossip->nodes[place] = gossip->nodes[last];
+	gossip->slots[place] = gossip->slots[last];
+	for (i = 0; i < gossip->recent_count; i++)
+		if (gossip->recent[i] == last)
+			gossip->recent[i] = place;
+}
+
+/* The oldest of a few: cheap, and what is new stays for long. No random source: the
+ * id that is to come in decides where to look. */
+static void evict(struct gossip *gossip, uint64_t id)
+{
+	uint32_t oldest = GOSSIP_NONE;
+	unsigned i;
+
+	for (i = 0; i < EVICTION_SAMPLE; i++) {
+		uint32_t place = 1 + (uint32_t)(sched_mix(id, gossip->received + i) %
+						(gossip->count - 1));
+
+		if (oldest == GOSSIP_NONE ||
+		    gossip->nodes[place].time < gossip->nodes[oldest].time)
+			oldest = place;
+	}
+	remove_place(gossip, oldest);
+}
+
+static uint32_t add(struct gossip *gossip, uint64_t id)
+{
+	uint32_t place;
+
+	if (gossip->count == gossip->capacity)
+		evict(gossip, id);
+	place = gossip->count++;
+	gossip->slots[place] = (struct gossip_slot){ 0 };
+	gossip->nodes[place].id = id;
+	gossip->index[find_slot(gossip, id)] = place;
+	return place;
+}
+
+void gossip_own(struct gossip *gossip, const struct sched_node *node,
+		uint64_t stamp, double now)
+{
+	uint64_t old = gossip->slots[0].stamp;
+
+	gossip->nodes[0] = *node;
+	gossip->nodes[0].id = gossip->self;
+	gossip->nodes[0].time = now;
+	gossip->slots[0].stamp = stamp > old ? stamp : old + 1;
+}
+
+static unsigned urgent_messages(const struct gossip *gossip)
+{
+	return 1 + (unsigned)(1.386 * log2(gossip->count + 1));
+}
+
+static void set_urgent(struct gossip *gossip, uint32_t place, unsigned messages)
+{
+	struct gossip_slot *slot = &gossip->slots[place];
+
+	gossip->urgent_count += (messages != 0) - (slot->urgent != 0);
+	slot->urgent = messages;
+}
+
+void gossip_urgent(struct gossip *gossip, uint64_t id)
+{
+	uint32_t place = find(gossip, id);
+
+	if (place != GOSSIP_NONE && place != 0)
+		set_urgent(gossip, place, urgent_messages(gossip));
+}
+
+bool gossip_pick(const struct gossip *gossip, const uint64_t *ids, unsigned alive,
+		 unsigned all, struct sched_random *random, uint64_t *to)
+{
+	unsigned bound = alive, tries;
+
+	if (alive == 0 || (alive < all &&
+			   sched_random_below(random, alive < 5 ? 5 : alive) == 0))
+		bound = all;
+	for (tries = 0; tries < 16 && bound > 0; tries++) {
+		*to = ids[sched_random_below(random, bound)];
+		if (*to != gossip->self)
+			return true;
+	}
+	return false;
+}
+
+/* ---- messages ---- */
+
+static void write_entry(struct gossip *gossip, uint32_t place, double now, uint8_t *out)
+{
+	gossip_put_entry(out, &gossip->nodes[place], gossip->slots[place].stamp,
+			 now - gossip->nodes[place].time);
+}
+
+/* While there are urgent entries, which is seldom, all places are looked at. */
+static unsigned write_urgent(struct gossip *gossip, double now, uint8_t *out,
+			     unsigned room)
+{
+	unsigned written = 0;
+	uint32_t place;
+
+	for (place = 1; gossip->urgent_count && place < gossip->count &&
+	     written < room; place++) {
+		struct gossip_slot *slot = &gossip->slots[place];
+
+		if (!slot->urgent)
+			continue;
+		write_entry(gossip, place, now, out + written++ * GOSSIP_ENTRY);
+		slot->written = slot->in_window;
+		if (--slot->urgent == 0)
+			gossip->urgent_count--;
+	}
+	return written;
+}
+
+static unsigned write_recent(struct gossip *gossip, double now, uint8_t *out,
+			     unsigned room)
+{
+	unsigned i, written = 0;
+
+	for (i = 0; i < gossip->recent_count; i++) {
+		uint32_t place = gossip->recent[i];
+
+		if (written < room && !gossip->slots[place].written &&
+		    now - gossip->nodes[place].time <= gossip->max_age)
+			write_entry(gossip, place, now, out + written++ * GOSSIP_ENTRY);
+		gossip->slots[place].written = false;
+	}
+	return written;
+}
+
+size_t gossip_write(struct gossip *gossip, double now, uint8_t *out, size_t size)
+{
+	struct gossip_header header = { .sender = gossip->self, .count = 1 };
+	uint8_t *entry = out + GOSSIP_HEADER;
+
+	if (size < GOSSIP_HEADER + (size_t)gossip->window * GOSSIP_ENTRY)
+		return 0;
+	write_entry(gossip, 0, now, entry);
+	header.count += write_urgent(gossip, now, entry + header.count * GOSSIP_ENTRY,
+				     gossip->window - header.count);
+	header.count += write_recent(gossip, now, entry + header.count * GOSSIP_ENTRY,
+				     gossip->window - header.count);
+	gossip_put_header(out, &header);
+	gossip->sent++;
+	return GOSSIP_HEADER + (size_t)header.count * GOSSIP_ENTRY;
+}
+
+static void store(struct gossip *gossip, uint32_t place, const struct sched_node *node,
+		  uint64_t stamp)
+{
+	struct gossip_slot *slot = &gossip->slots[place];
+
+	if (gossip->nodes[place].state != node->state)
+		set_urgent(gossip, place, urgent_messages(gossip));
+	gossip->nodes[place] = *node;
+	slot->stamp = stamp;
+	gossip->news++;
+	window_insert(gossip, place);
+}
+
+static void take_entry(struct gossip *gossip, struct sched_node *node, uint64_t stamp,
+		       double age, double now)
+{
+	uint32_t place;
+
+	if (age > gossip->max_age || stamp >= STAMP_MAX)
+		return;
+	if (node->id == gossip->self) {
+		/* An earlier life of ours, by a clock that was ahead. */
+		if (stamp > gossip->slots[0].stamp &&
+		    stamp - gossip->slots[0].stamp < STAMP_STEP_MAX)
+			gossip->slots[0].stamp = stamp + 1;
+		return;
+	}
+	node->time = now - age;
+	place = find(gossip, node->id);
+	if (place == GOSSIP_NONE) {
+		place = add(gossip, node->id);
+		gossip->nodes[place].state = node->state;
+	} else if (stamp <= gossip->slots[place].stamp) {
+		return;
+	}
+	store(gossip, place, node, stamp);
+}
+
+int gossip_read(struct gossip *gossip, const uint8_t *bytes, size_t len, double now,
+		struct err *err)
+{
+	struct gossip_header header;
+	unsigned i;
+
+	if (gossip_get_header(bytes, len, &header, err) < 0) {
+		gossip->refused++;
+		return -1;
+	}
+	gossip->received++;
+	for (i = 0; i < header.count; i++) {
+		struct sched_node node;
+		uint64_t stamp;
+		double age;
+
+		if (gossip_get_entry(bytes + GOSSIP_HEADER + i * GOSSIP_ENTRY, &node,
+				     &stamp, &age, NULL) < 0)
+			gossip->refused++;
+		else
+			take_entry(gossip, &node, stamp, age, now);
+	}
+	return 0;
+}
+
+void gossip_note(struct gossip *gossip, const struct sched_node *node)
+{
+	uint32_t place = find(gossip, node->id);
+
+	if (place == 0)
+		return;
+	if (place == GOSSIP_NONE)
+		place = add(gossip, node->id);
+	/* The stamp stays: the node's own gossip, when it comes, is as good. */
+	gossip->nodes[place] = *node;
+	window_insert(gossip, place);
+}
+
+const struct sched_node *gossip_find(const struct gossip *gossip, uint64_t id)
+{
+	uint32_t place = find(gossip, id);
+
+	return place == GOSSIP_NONE ? NULL : &gossip->nodes[place];
+}
+
+void gossip_forget(struct gossip *gossip, uint64_t id)
+{
+	uint32_t place = find(gossip, id);
+
+	if (place != GOSSIP_NONE && place != 0)
+		remove_place(gossip, place);
+}
+
+void gossip_expire(struct gossip *gossip, double now)
+{
+	uint32_t place = 1;
+
+	while (place < gossip->count)
+		if (now - gossip->nodes[place].time > gossip->max_age)
+			remove_place(gossip, place);
+		else
+			place++;
+}

@@ -1,0 +1,173 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# limit: 600
+# What cannot move does not, says why, and the job runs on where it was.
+. "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../lab.sh"
+requires gcc
+
+# A stage of a migration waits while its file is there; see mvd-migrate.c.
+export MVD_HOLD_DIR=$tmp/hold
+mkdir "$MVD_HOLD_DIR"
+
+lab_up 2
+lab_job_start node1 --name counter sh -c 'echo ready; while :; do echo on; sleep 0.2; done'
+
+refused() { # REGEX COMMAND...: mvctl migrate, on node1
+	local regex=$1
+	shift
+	status 1 lab_on node1 "$@"
+	equal "" "$(cat "$tmp/status.out")"
+	says "^mvctl: .*$regex"
+	job_is_at node1
+	goes_on
+}
+
+job_is_at() { # NODE
+	equal "$1" "$(lab_on node1 mvctl jobs --json |
+		python3 -c 'import json, sys; print([j["host"] for j in json.load(sys.stdin) if j["name"] == "counter"][0])')"
+}
+
+goes_on() {
+	local lines
+	lines=$(wc -l <"$tmp/job.out")
+	counts() {
+		[ "$(wc -l <"$tmp/job.out")" -gt "$lines" ]
+	}
+	wait_until 30 counts
+}
+
+# ---- the wrong job, node or user ----
+
+refused 'no node node9 in the cluster' mvctl migrate "$job_pid" node9
+refused 'it is at node1 already' mvctl migrate "$job_pid" node1
+refused 'it is at node1 already' mvctl migrate counter home
+refused 'no job' mvctl migrate 1 node2
+refused '' "${as_user[@]}" mvctl migrate "$job_pid" node2
+refused 'no node' mvctl migrate "$job_pid" ''
+refused 'no node' mvctl migrate "$job_pid" $'node2\nnode1'
+status 2 lab_on node1 mvctl migrate "$job_pid"
+status 2 lab_on node1 mvctl migrate "$job_pid" node2 node1
+status 2 lab_on node1 mvctl migrate --no-such-option "$job_pid" node2
+
+lab_job=pinned lab_job_start node1 --pin sh -c 'echo ready; exec sleep 1000'
+refused 'pinned' mvctl migrate "$(cat "$tmp/pinned.pid")" node2
+lab_on node1 kill "$(cat "$tmp/pinned.pid")"
+lab_job=pinned lab_job_end 143
+
+# ---- the wrong target: full, another QEMU, another clock, no place for sockets ----
+
+restart_mvd() { # NODE OPTION...
+	local node=$1
+	shift
+	"$mvlab" mvd "$node" stop
+	"$mvlab" mvd "$node" start "$@"
+}
+
+# Agents that were restarted find each other again by themselves.
+meet() {
+	peers_answer() {
+		[ "$(lab_on node1 mvctl cluster status | grep -c 'yes$')" = 1 ]
+	}
+	wait_until 60 peers_answer
+}
+
+restart_mvd node2 --memory 100
+meet
+refused 'node2 cannot take it: it has no room: 1024 MiB are needed' mvctl migrate "$job_pid" node2
+
+# libvirt believes what its cache says of a QEMU that has not changed.
+"$mvlab" libvirtd node2 stop
+cp -a "$MV_BUILDDIR/tests/node-cache" "$tmp/cache"
+sed -i 's#<version>[0-9]*</version>#<version>1002003</version>#' "$tmp"/cache/qemu/capabilities/*.xml
+lab_on node2 mount --bind "$tmp/cache" /var/cache/libvirt
+"$mvlab" libvirtd node2 start
+restart_mvd node2
+meet
+refused 'node2 cannot take it: it has another QEMU \(1\.2\.3 there' mvctl migrate "$job_pid" node2
+"$mvlab" libvirtd node2 stop
+refused 'node2 cannot take it: .*libvirt' mvctl migrate "$job_pid" node2
+lab_on node2 umount /var/cache/libvirt
+"$mvlab" libvirtd node2 start
+
+lab_on node2 sh -c 'mkdir -p /run/monovisor/migrate && mount -t tmpfs -o ro none /run/monovisor/migrate'
+restart_mvd node2
+meet
+refused 'node2 cannot take it: cannot make the directory .*: Read-only file system' mvctl migrate "$job_pid" node2
+lab_on node2 umount /run/monovisor/migrate
+
+cat >"$tmp/ahead.c" <<'END'
+#define _GNU_SOURCE
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+int clock_gettime(clockid_t id, struct timespec *at)
+{
+	int rc = (int)syscall(SYS_clock_gettime, id, at);
+
+	if (rc == 0 && id == CLOCK_REALTIME)
+		at->tv_sec += 3600;
+	return rc;
+}
+int gettimeofday(struct timeval *restrict at, void *restrict zone)
+{
+	struct timespec now;
+
+	(void)zone;
+	clock_gettime(CLOCK_REALTIME, &now);
+	at->tv_sec = now.tv_sec;
+	at->tv_usec = now.tv_nsec / 1000;
+	return 0;
+}
+time_t time(time_t *at)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return at ? (*at = now.tv_sec) : now.tv_sec;
+}
+END
+mkdir "$tmp/ahead"
+gcc -shared -fPIC -O1 -o "$tmp/ahead/ahead.so" "$tmp/ahead.c"
+printf '#!/bin/sh\nLD_PRELOAD=%s exec %s "$@"\n' "$tmp/ahead/ahead.so" "$(command -v mvd)" >"$tmp/ahead/mvd"
+chmod 755 "$tmp/ahead/mvd"
+PATH=$tmp/ahead:$PATH restart_mvd node2
+meet
+refused 'the clock of node2 is 3[0-9]{3} s off' mvctl migrate "$job_pid" node2
+restart_mvd node2
+meet
+
+"$mvlab" cut node2
+refused 'node2' mvctl migrate "$job_pid" node2
+"$mvlab" heal node2
+meet
+
+# ---- twice at once, and one that ends meanwhile ----
+
+hold() { # STAGE: $holder is the mvctl that waits there
+	: >"$MVD_HOLD_DIR/$1"
+	lab_exec node1 mvctl migrate "$job_pid" node2 >"$tmp/first.out" 2>"$tmp/first.err" &
+	holder=$!
+	wait_until 60 grep -q held "$MVD_HOLD_DIR/$1"
+}
+
+hold transfer
+refused 'it is just moving already' mvctl migrate "$job_pid" node2
+rm "$MVD_HOLD_DIR/transfer"
+wait $holder
+grep -q '^moved from node1 to node2' "$tmp/first.out"
+job_is_at node2
+goes_on
+lab_on node1 mvctl migrate "$job_pid" home
+job_is_at node1
+
+hold transfer
+lab_on node1 kill "$job_pid"
+ended=0
+rm "$MVD_HOLD_DIR/transfer"
+wait $holder || ended=$?
+lab_job_end 143
+equal 1 $ended
+grep -q '^mvctl: .*' "$tmp/first.err"
+lab_is_clean

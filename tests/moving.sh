@@ -1,0 +1,118 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# A job that counts, and what must be true of it wherever it is: source this after
+# lab.sh. Its numbers go to standard output and are appended to a file at home.
+#
+#	count_start NODE [OPTION...]  start it on its home NODE, with options of mvrun
+#	count_goes_on                 it makes progress
+#	count_is_exact                no number is missing or doubled, in either place
+#	count_end                     end it in good order and look once more
+#	one_copy                      wait: exactly one copy, it runs; where is in $copy_at
+#	told_where HOME               wait: mvctl jobs at home says so
+#	job_field HOME FIELD          of the job, from mvctl jobs --json
+#
+# $count_at is the job's home, $count_file the file. While there is $count_file.dirty
+# it changes so much memory that moving it takes some seconds.
+
+count_program='
+import itertools, os, sys, time
+path = sys.argv[1]
+log, block, page = open(path, "a"), None, 0
+print("ready", flush=True)
+for n in itertools.count(1):
+    print(n, flush=True)
+    log.write(f"{n}\n")
+    log.flush()
+    if n % 8 == 0:
+        if os.path.exists(path + ".stop"):
+            break
+        if os.path.exists(path + ".dirty") != bool(block):
+            block = None if block else bytearray(120 << 20)
+            for i in range(0, len(block or ""), 1 << 20):
+                block[i:i + (1 << 20)] = os.urandom(1 << 20)
+    for i in range(256 if block else 0):
+        page = (page + 4096) % len(block)
+        block[page] = n & 255
+    time.sleep(0.02)'
+
+count_start() { # NODE [OPTION-OF-MVRUN]...
+	count_at=$1
+	count_file=$tmp/$lab_job.log
+	shift
+	rm -f "$count_file"*
+	: >"$count_file"
+	lab_job_start "$count_at" --memory 320 "$@" python3 -c "$count_program" "$count_file"
+	count_uuid=$(job_field "$count_at" uuid)
+}
+
+# The last complete line of the output.
+count_now() {
+	tail -c 100 "$tmp/$lab_job.out" | sed -n '$!d; p' | grep -x '[0-9]*' || echo 0
+}
+
+count_lines() {
+	wc -l <"$tmp/$lab_job.out"
+}
+
+count_has_passed() { # LINES
+	[ "$(count_lines)" -gt "$1" ]
+}
+
+count_goes_on() {
+	wait_until 60 count_has_passed $(($(count_lines) + 10))
+}
+
+count_is_exact() {
+	python3 - "$tmp/$lab_job.out" "$count_file" <<-'END'
+		import sys
+		for path in sys.argv[1:]:
+		    lines = open(path).read().split("\n")[:-1]
+		    if lines[:1] == ["ready"]:
+		        lines = lines[1:]
+		    for i, line in enumerate(lines, 1):
+		        if line != str(i):
+		            sys.exit(f"{path}: {line!r} instead of {i}")
+	END
+}
+
+count_end() {
+	touch "$count_file.stop"
+	lab_job_end 0
+	count_is_exact
+	[ "$(wc -l <"$count_file")" = $(($(count_lines) - 1)) ] || fail "the file has other numbers than the output"
+	equal "" "$(cat "$tmp/$lab_job.err")"
+}
+
+job_field() { # HOME FIELD
+	lab_on "$1" timeout 60 mvctl jobs -a --json | python3 -c '
+import json, sys
+pid, field = sys.argv[1:]
+print(*(job.get(field, "") for job in json.load(sys.stdin) if str(job["pid"]) == pid))' "$job_pid" "$2"
+}
+
+# Each copy with its state, a line each, of all nodes that live.
+copies() {
+	local node
+	for node in $(lab_nodes); do
+		lab_virsh "$node" list --all --uuid --name 2>/dev/null | grep -q "$count_uuid" &&
+			echo "$node $(lab_virsh "$node" domstate "$count_uuid" 2>/dev/null)"
+	done || true
+}
+
+is_one_copy() {
+	[[ $(copies) =~ ^(node[0-9]+)\ running$ ]] && copy_at=${BASH_REMATCH[1]}
+}
+
+one_copy() {
+	wait_until 90 is_one_copy
+	is_one_copy || fail "no longer one copy: $(copies | paste -sd ' ')"
+}
+
+is_told_where() { # HOME
+	[ "$copy_at running" = "$(job_field "$1" host) $(job_field "$1" state)" ]
+}
+
+told_where() { # HOME
+	wait_until 60 is_told_where "$1"
+}
