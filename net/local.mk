@@ -29,6 +29,7 @@ net_libpeer_a_SOURCES = \
 	net/peer-conn.c net/peer-conn.h \
 	net/peer-dial.c \
 	net/peer-greet.c \
+	net/peer-listen.c \
 	net/peer-serve.c \
 	net/peer-stream.c \
 	net/pki.c net/pki.h \

@@ -29,6 +29,7 @@ struct conn {
 	char *chunk;
 	GByteArray *in;
 	size_t scanned; /* bytes of `in` that hold no newline */
+	size_t max_line;
 	GQueue out;     /* of GBytes */
 	size_t out_bytes;
 	guint timer;
@@ -355,7 +356,7 @@ static void take_lines(struct conn *conn)
 	conn->in_lines = true;
 	while (!conn->closed && conn->handlers && conn->want_read &&
 	       (len = next_line(conn)) >= 0) {
-		if (len > PEER_MAX_LINE)
+		if ((size_t)len > conn->max_line)
 			break;
 		take_line(conn, (size_t)len);
 	}
@@ -363,7 +364,7 @@ static void take_lines(struct conn *conn)
 	if (!conn->handlers)
 		g_byte_array_set_size(conn->in, conn->release ?
 				      conn->in->len : 0);
-	else if (conn->in->len > PEER_MAX_LINE && conn->want_read)
+	else if (conn->in->len > conn->max_line && conn->want_read)
 		lose(conn, "it sent a line that is too long");
 }
 
@@ -415,6 +416,11 @@ void conn_read(struct conn *conn)
 	conn->want_read = true;
 	/* Lines may be here already. */
 	g_idle_add(on_backlog, conn_ref(conn));
+}
+
+void conn_limit_lines(struct conn *conn, size_t max)
+{
+	conn->max_line = max;
 }
 
 void conn_pause(struct conn *conn)
@@ -471,7 +477,7 @@ static void set_options(GSocketConnection *tcp)
 				    options[i].value, NULL);
 }
 
-static char *remote_name(GSocketConnection *tcp)
+char *conn_remote_name(GSocketConnection *tcp)
 {
 	g_autoptr(GSocketAddress) address =
 		g_socket_connection_get_remote_address(tcp, NULL);
@@ -525,9 +531,10 @@ struct conn *conn_new(struct conn_set *set, GSocketConnection *tcp,
 	conn->tcp = g_object_ref(tcp);
 	conn->tls = tls;
 	conn->cancel = g_cancellable_new();
-	conn->remote = remote_name(tcp);
+	conn->remote = conn_remote_name(tcp);
 	conn->chunk = g_malloc(CHUNK);
 	conn->in = g_byte_array_new();
+	conn->max_line = PEER_MAX_LINE;
 	g_queue_init(&conn->out);
 	conn_own(conn, handlers, ctx);
 	g_hash_table_add(set->conns, conn);

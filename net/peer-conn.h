@@ -54,10 +54,13 @@ void conn_own(struct conn *conn, const struct conn_handlers *handlers,
 GByteArray *conn_certificate(struct conn *conn);
 /* "10.0.0.2": where the other end is. */
 const char *conn_remote(const struct conn *conn);
+char *conn_remote_name(GSocketConnection *tcp); /* to be freed */
 
 /* Lines come from now on, until paused. */
 void conn_read(struct conn *conn);
 void conn_pause(struct conn *conn);
+/* The longest line that is taken: PEER_MAX_LINE at first. */
+void conn_limit_lines(struct conn *conn, size_t max);
 
 /* Send a line; the object is taken. */
 void conn_send(struct conn *conn, struct json_object *object);

@@ -17,6 +17,8 @@
 
 #include <string.h>
 
+#define MAX_STRANGER_LINE 32768 /* a certificate request has 600 bytes */
+
 static const char *const purpose_names[] = {
 	[PURPOSE_ASK] = "ask",
 	[PURPOSE_STREAM] = "stream",
@@ -153,6 +155,7 @@ static bool judge_certificate(struct greet *greet)
 
 	if (!der) {
 		greet->anonymous = true;
+		conn_limit_lines(greet->conn, MAX_STRANGER_LINE);
 		if (greet->server)
 			return true;
 		refuse(greet, "it showed no certificate");
@@ -371,7 +374,8 @@ unsigned greets_from(const struct peers *peers, const char *address)
 		const struct greet *greet = l->data;
 
 		count += greet->server &&
-			 strcmp(conn_remote(greet->conn), address) == 0;
+			 (!address ||
+			  strcmp(conn_remote(greet->conn), address) == 0);
 	}
 	return count;
 }

@@ -7,7 +7,8 @@
  *	peer-greet.c   who is there? the same at both ends
  *	peer-dial.c    from a name to a greeted connection
  *	peer-ask.c     our questions and their answers
- *	peer-serve.c   the port; others' questions
+ *	peer-listen.c  the port
+ *	peer-serve.c   others' questions
  *	peer-admit.c   a node that wants to join
  *	peer-stream.c  streams, ours and others'
  */
@@ -53,10 +54,9 @@ struct peers {
 	GPtrArray *members; /* of struct member */
 	GSocketListener *listener;
 	GCancellable *accepting;
-	unsigned port;
 	guint accept_pause;
 	/* In the order in which they began. */
-	GQueue greets, calls, admits, inbound, streams, opening, finished;
+	GQueue callers, greets, calls, admits, inbound, streams, opening, finished;
 	guint settle_source, finished_source;
 	int64_t next_id;
 	unsigned log_left; /* lines about strangers in this minute */
@@ -109,7 +109,7 @@ struct greet *greet_new(struct peers *peers, GSocketConnection *tcp,
 			greet_fn done, void *ctx);
 /* The callback is not made. */
 void greet_cancel(struct greet *greet);
-/* For messages: "10.0.0.2". */
+/* How many callers of this address ("10.0.0.2"; NULL: any) are being greeted. */
 unsigned greets_from(const struct peers *peers, const char *address);
 
 /* ---- peer-dial.c ---- */
@@ -140,16 +140,20 @@ void asks_init(struct peers *peers);
 /* Drop all answers still owed. */
 void asks_clear(struct peers *peers);
 
+/* ---- peer-listen.c ---- */
+
+int listen_start(struct peers *peers, unsigned port, struct err *err);
+void listen_stop(struct peers *peers);
+
 /* ---- peer-serve.c ---- */
 
-int serve_start(struct peers *peers, unsigned port, struct err *err);
-void serve_stop(struct peers *peers);
 /* A member's connection for its questions. */
 void questions_serve(struct peers *peers, struct conn *conn,
 		     const struct greeted *who);
 /* End the connections of nodes that are no members now. */
-void serve_settle(struct peers *peers);
-void serve_push_roster(struct peers *peers);
+void questions_settle(struct peers *peers);
+void questions_push_roster(struct peers *peers);
+void questions_clear(struct peers *peers);
 
 /* ---- peer-admit.c ---- */
 

@@ -1,20 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The port, and the questions of others.
+ * The questions of others.
  */
 #include "net/peer-private.h"
 
 #include "net/json.h"
 
-#include <errno.h>
 #include <string.h>
 
 #define MAX_QUESTIONS 256 /* of one connection, unanswered */
 #define MAX_INBOUND 16    /* connections for questions of one member */
-#define MAX_GREETS 256    /* callers who have not said who they are */
-#define MAX_GREETS_FROM 32 /* of one address */
-#define ACCEPT_PAUSE_MS 500
-#define BACKLOG 128
 
 /* A member's connection for its questions. */
 struct inbound {
@@ -31,8 +26,6 @@ struct peer_question {
 	char from[PEER_NAME_MAX + 1];
 	struct json_object *body;
 };
-
-static void accept_next(struct peers *peers);
 
 /* ---- questions ---- */
 
@@ -181,100 +174,9 @@ void questions_serve(struct peers *peers, struct conn *conn,
 	conn_read(conn);
 }
 
-/* ---- the port ---- */
+/* ---- the end ---- */
 
-static void on_greeted(void *ctx, struct conn *conn, const struct greeted *who,
-		       const char *error)
-{
-	struct peers *peers = ctx;
-	struct member *member;
-
-	/* The log has it, and so has the caller. */
-	if (error)
-		return;
-	member = peers_member(peers, who->name);
-	if (member)
-		member->clock_ahead_ms = who->clock_ahead_ms;
-	if (who->purpose == PURPOSE_JOIN)
-		admit_start(peers, conn, who);
-	else if (who->purpose == PURPOSE_STREAM)
-		streams_serve(peers, conn, who);
-	else
-		questions_serve(peers, conn, who);
-}
-
-static void greet_caller(struct peers *peers, GSocketConnection *tcp)
-{
-	g_autoptr(GSocketAddress) address =
-		g_socket_connection_get_remote_address(tcp, NULL);
-	g_autofree char *from = NULL;
-
-	if (!address || !G_IS_INET_SOCKET_ADDRESS(address))
-		return;
-	from = g_inet_address_to_string(g_inet_socket_address_get_address(
-		G_INET_SOCKET_ADDRESS(address)));
-	if (peers->greets.length >= MAX_GREETS ||
-	    greets_from(peers, from) >= MAX_GREETS_FROM)
-		peers_log_stranger(peers, "too many callers at once: one from "
-				   "%s is turned away", from);
-	else
-		greet_new(peers, tcp, NULL, PURPOSE_ASK, on_greeted, peers);
-}
-
-static gboolean on_pause_over(void *p)
-{
-	struct peers *peers = p;
-
-	peers->accept_pause = 0;
-	accept_next(peers);
-	return G_SOURCE_REMOVE;
-}
-
-static void on_accept(GObject *source, GAsyncResult *result, void *p)
-{
-	struct peers *peers = p;
-	g_autoptr(GError) error = NULL;
-	g_autoptr(GSocketConnection) tcp = g_socket_listener_accept_finish(
-		G_SOCKET_LISTENER(source), result, NULL, &error);
-
-	/* Then there may be no peers any more. */
-	if (g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
-		return;
-	if (!tcp) {
-		peers_log_stranger(peers, "cannot take a connection: %s",
-				   error->message);
-		peers->accept_pause = g_timeout_add(ACCEPT_PAUSE_MS,
-						    on_pause_over, peers);
-		return;
-	}
-	greet_caller(peers, tcp);
-	accept_next(peers);
-}
-
-static void accept_next(struct peers *peers)
-{
-	g_socket_listener_accept_async(peers->listener, peers->accepting,
-				       on_accept, peers);
-}
-
-int serve_start(struct peers *peers, unsigned port, struct err *err)
-{
-	g_autoptr(GSocketListener) listener = g_socket_listener_new();
-	g_autoptr(GError) error = NULL;
-
-	g_socket_listener_set_backlog(listener, BACKLOG);
-	if (!g_socket_listener_add_inet_port(listener, (guint16)port, NULL,
-					     &error))
-		return err_set(err, 0, "cannot serve the cluster at port %u: %s",
-			       port, error->message);
-	peers->listener = g_steal_pointer(&listener);
-	peers->accepting = g_cancellable_new();
-	peers->port = port;
-	accept_next(peers);
-	return 0;
-}
-
-void serve_stop(struct peers *peers)
+void questions_clear(struct peers *peers)
 {
 	struct inbound *inbound;
 
@@ -282,17 +184,9 @@ void serve_stop(struct peers *peers)
 		conn_close(inbound->conn);
 		inbound_free(inbound);
 	}
-	if (!peers->listener)
-		return;
-	g_clear_handle_id(&peers->accept_pause, g_source_remove);
-	g_cancellable_cancel(peers->accepting);
-	g_socket_listener_close(peers->listener);
-	g_clear_object(&peers->accepting);
-	g_clear_object(&peers->listener);
-	peers->port = 0;
 }
 
-void serve_settle(struct peers *peers)
+void questions_settle(struct peers *peers)
 {
 	GList *l, *next;
 
@@ -310,7 +204,7 @@ void serve_settle(struct peers *peers)
 	}
 }
 
-void serve_push_roster(struct peers *peers)
+void questions_push_roster(struct peers *peers)
 {
 	GList *l;
 

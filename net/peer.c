@@ -152,14 +152,15 @@ static void leave(struct peers *peers)
 {
 	peers->active = false;
 	drop_all(peers);
-	serve_stop(peers);
+	questions_clear(peers);
+	listen_stop(peers);
 }
 
 static void push_roster(struct peers *peers)
 {
 	unsigned i;
 
-	serve_push_roster(peers);
+	questions_push_roster(peers);
 	for (i = 0; i < peers->members->len; i++)
 		asks_push_roster(peers->members->pdata[i]);
 }
@@ -172,7 +173,7 @@ static gboolean on_settle(void *p)
 	if (!peers->cluster)
 		return G_SOURCE_REMOVE;
 	streams_settle(peers);
-	serve_settle(peers);
+	questions_settle(peers);
 	if (peers->active && !cluster_has_self(peers->cluster)) {
 		g_message("this node was removed from the cluster");
 		leave(peers);
@@ -203,7 +204,7 @@ static void spread(struct peers *peers)
 {
 	unsigned i;
 
-	serve_push_roster(peers);
+	questions_push_roster(peers);
 	for (i = 0; i < peers->members->len; i++) {
 		struct member *member = peers->members->pdata[i];
 
@@ -246,6 +247,21 @@ static GTlsCertificate *load_own(const struct cluster *cluster,
 	return own;
 }
 
+/*
+ * GIO reads the machine's authorities anew for each connection, ten milliseconds
+ * long at both ends, only to be told to do without (see make_tls()). The cluster's
+ * is one.
+ */
+static void replace_authorities(const struct cluster *cluster)
+{
+	g_autofree char *path = g_build_filename(cluster->dir, "ca.pem", NULL);
+	g_autoptr(GTlsDatabase) database = g_tls_file_database_new(path, NULL);
+
+	if (database)
+		g_tls_backend_set_default_database(g_tls_backend_get_default(),
+						   database);
+}
+
 /* Begin to be a member, with a port of our own. */
 static int enter(struct peers *peers, struct err *err)
 {
@@ -259,7 +275,8 @@ static int enter(struct peers *peers, struct err *err)
 		return 0;
 	}
 	peers->own = load_own(peers->cluster, err);
-	if (!peers->own || serve_start(peers, self->port, err) < 0)
+	replace_authorities(peers->cluster);
+	if (!peers->own || listen_start(peers, self->port, err) < 0)
 		return -1;
 	peers->active = true;
 	add_members(peers);
@@ -312,6 +329,7 @@ struct peers *peers_new(const char *dir, const struct peers_handlers *handlers,
 	peers->ctx = ctx;
 	peers->members = g_ptr_array_new_with_free_func(member_free);
 	conn_set_init(&peers->conns);
+	g_queue_init(&peers->callers);
 	g_queue_init(&peers->greets);
 	g_queue_init(&peers->admits);
 	g_queue_init(&peers->calls);

@@ -74,6 +74,9 @@ void peers_free(struct peers *peers);
  * a member admitted or removed). */
 int peers_reload(struct peers *peers, struct err *err);
 
+/* Could a node have this port? Asked before it becomes a member. */
+int peers_check_port(unsigned port, struct err *err);
+
 /* False outside a cluster. */
 bool peers_in_cluster(const struct peers *peers);
 /* This node's name in the cluster, NULL outside one. */

@@ -33,11 +33,13 @@ struct wire_entry {
 	uint16_t net_rate;
 	uint16_t net_max;
 	uint16_t cpus;      /* 1/16 */
-	uint16_t others;    /* 1/64, at most 1023.98 */
+	uint16_t run;       /* 1/64, at most 1023.98 */
+	uint16_t others;    /* 1/64 */
 	uint16_t load[SCHED_CLASSES]; /* 1/64 */
 	uint16_t jobs;
 	uint16_t reserved;
 	uint16_t slots;
+	uint16_t unused[3]; /* 0 */
 	uint8_t pressure;   /* 1/255 */
 	uint8_t state;      /* low 3 bits: state; high 5: flags */
 };
@@ -131,6 +133,7 @@ void gossip_put_entry(uint8_t *out, const struct sched_node *node, uint64_t stam
 		.net_rate = put_rate(node->net_rate),
 		.net_max = put_rate(node->net_max),
 		.cpus = put16(node->cpus, 1.0 / 16),
+		.run = put16(node->run, 1.0 / 64),
 		.others = put16(node->others, 1.0 / 64),
 		.jobs = put16(node->jobs, 1),
 		.reserved = put16(node->reserved, 1),
@@ -164,6 +167,7 @@ int gossip_get_entry(const uint8_t *bytes, struct sched_node *node, uint64_t *st
 		.net_rate = get_rate(wire.net_rate),
 		.net_max = get_rate(wire.net_max),
 		.cpus = get16(wire.cpus, 1.0 / 16),
+		.run = get16(wire.run, 1.0 / 64),
 		.others = get16(wire.others, 1.0 / 64),
 		.jobs = le16toh(wire.jobs),
 		.reserved = le16toh(wire.reserved),

@@ -8,7 +8,7 @@
 #include "scheduler/gossip.h"
 
 #define GOSSIP_HEADER 16
-#define GOSSIP_ENTRY 88
+#define GOSSIP_ENTRY 96
 #define GOSSIP_MESSAGE_MAX (GOSSIP_HEADER + GOSSIP_WINDOW_MAX * GOSSIP_ENTRY)
 
 struct gossip_header {

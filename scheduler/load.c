@@ -79,6 +79,7 @@ struct range {
 static const struct range node_ranges[] = {
 	NODE(cpus, 1.0 / 64, SCHED_MAX_CPUS),
 	NODE(speed, SCHED_MIN_SPEED, SCHED_MAX_SPEED),
+	NODE(run, 0, SCHED_MAX_LOAD),
 	NODE(others, 0, SCHED_MAX_LOAD),
 	NODE(mem_total, 1, SCHED_MAX_BYTES),
 	NODE(mem_free, 0, SCHED_MAX_BYTES),

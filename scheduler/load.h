@@ -60,7 +60,8 @@ struct sched_node {
 	double time;   /* when this was true */
 	double cpus;
 	double speed;
-	double others; /* runnable tasks that are not in jobs of ours */
+	double run;    /* runnable tasks, as others are told: sched_meter.upper */
+	double others; /* of which not in jobs of ours, smoothed alike */
 	double load[SCHED_CLASSES]; /* CPUs wanted by jobs, those on their way here
 				       included */
 	double mem_total;

@@ -104,9 +104,13 @@ is_one_copy() {
 	[[ $(copies) =~ ^(node[0-9]+)\ running$ ]] && copy_at=${BASH_REMATCH[1]}
 }
 
+# Nor is it about to move.
+is_settled() {
+	is_one_copy && [ "$(job_field "$copy_at" state)" = running ] && is_one_copy
+}
+
 one_copy() {
-	wait_until 90 is_one_copy
-	is_one_copy || fail "no longer one copy: $(copies | paste -sd ' ')"
+	wait_until 90 is_settled
 }
 
 is_told_where() { # HOME

@@ -119,7 +119,7 @@ def wanted(pids):
     found = set(pids) | set(descendants(pids, table))
     if "MV_TEST_TMP" in os.environ:
         found |= of_test(os.environ["MV_TEST_TMP"], table)
-    return sorted(found - {os.getpid()})
+    return sorted(found - {os.getpid(), os.getppid()})
 
 
 # ---- what to say of each ----

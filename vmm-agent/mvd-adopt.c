@@ -75,8 +75,16 @@ static void adopt(struct jobs *jobs, const struct virt_domain *domain,
 static void come_home(struct job *job, const struct virt_domain *domain,
 		      struct job_facts *facts)
 {
+	bool by_hand = job->host && facts->moves == job->facts.moves &&
+		       facts->incarnation == job->facts.incarnation;
+
 	g_info("job %ld has come home from %s", (long)job->facts.pid,
 	       job->host ? job->host : "another node");
+	if (by_hand) {
+		facts->moves++;
+		g_free(facts->from);
+		facts->from = g_steal_pointer(&job->host);
+	}
 	g_clear_pointer(&job->host, g_free);
 	job->absent = job->saved = false;
 	job->lost = 0;
@@ -87,6 +95,8 @@ static void come_home(struct job *job, const struct virt_domain *domain,
 	job->facts = *facts;
 	memset(facts, 0, sizeof(*facts));
 	take(job, domain);
+	if (by_hand)
+		job_save(job);
 	if (job_is_ending(job))
 		job_destroy(job);
 	else

@@ -29,6 +29,7 @@
 #define EXPIRY_S 120
 #define STREAM_MS 10000
 #define LINK_MS 60000
+#define USERFAULTFD "/proc/sys/vm/unprivileged_userfaultfd"
 
 struct reservation {
 	struct arrivals *arrivals;
@@ -210,6 +211,7 @@ struct wish {
 	enum accel accel;
 	const char *cpu, *home;
 	int64_t qemu;
+	bool postcopy;
 };
 
 static const char *text_of(struct json_object *body, const char *field)
@@ -232,6 +234,14 @@ static int64_t number_of(struct json_object *body, const char *field)
 	return json_object_get_int64(value);
 }
 
+static bool flag_of(struct json_object *body, const char *field)
+{
+	struct json_object *value;
+
+	return json_object_object_get_ex(body, field, &value) &&
+	       json_object_get_boolean(value);
+}
+
 static int read_wish(struct wish *wish, struct json_object *body,
 		     struct err *err)
 {
@@ -241,6 +251,7 @@ static int read_wish(struct wish *wish, struct json_object *body,
 	wish->vsock_port = (unsigned)number_of(body, "vsock_port");
 	wish->qemu = number_of(body, "qemu");
 	wish->cpu = text_of(body, "cpu");
+	wish->postcopy = flag_of(body, "postcopy");
 	wish->home = text_of(body, "home");
 	if (!uuid_normalize(wish->uuid, text_of(body, "uuid")) ||
 	    memory < 1 || memory > G_MAXINT32 || !*wish->home ||
@@ -290,6 +301,22 @@ static int check_processor(struct mvd *mvd, const struct wish *wish,
 	return 0;
 }
 
+/* QEMU must be told of each page that is touched before it has come. */
+static int check_postcopy(struct mvd *mvd, const struct wish *wish,
+			  struct err *err)
+{
+	g_autofree char *allowed = NULL;
+
+	if (!wish->postcopy ||
+	    arrivals_uid(virt_facts(mvd->virt)->dac[wish->accel]) == 0)
+		return 0;
+	if (g_file_get_contents(USERFAULTFD, &allowed, NULL, NULL) &&
+	    allowed[0] == '1')
+		return 0;
+	return err_set(err, 0, "post-copy needs \"sysctl "
+		       "vm.unprivileged_userfaultfd=1\" there");
+}
+
 static int check_memory(struct mvd *mvd, const struct wish *wish,
 			struct err *err)
 {
@@ -326,6 +353,7 @@ static struct reservation *reserve(struct arrivals *arrivals, const char *from,
 
 	if (check_software(mvd, wish, err) < 0 ||
 	    check_processor(mvd, wish, err) < 0 ||
+	    check_postcopy(mvd, wish, err) < 0 ||
 	    check_memory(mvd, wish, err) < 0 ||
 	    check_place(mvd, wish, err) < 0)
 		return NULL;

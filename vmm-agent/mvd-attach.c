@@ -23,6 +23,7 @@
 #define DIAL_LIMIT_S 60
 #define OPEN_LIMIT_MS 10000
 #define EARLY_LIMIT_MS 60000
+#define EARLY_AGAIN_MS 50
 #define OPEN_AGAIN_MS 300
 
 static void deliver(struct job *job, int fd)
@@ -55,15 +56,30 @@ struct opening {
 	bool early;
 };
 
+static void drop_spare(struct job *job)
+{
+	cleanup_fd_(&job->spare);
+	job->spare = -1;
+}
+
+/* QEMU has one peer at a time: a forgotten connection would keep others out. */
+static void keep_spare(struct job *job, int fd, unsigned incarnation)
+{
+	if (incarnation != job->spare_incarnation) {
+		close(fd);
+		return;
+	}
+	drop_spare(job);
+	job->spare = fd;
+}
+
 static void opened(struct opening *opening, int fd)
 {
 	struct job *job = opening->job;
 	bool current = opening->incarnation == job->facts.incarnation;
 
 	if (opening->early && !(current && job->host)) {
-		cleanup_fd_(&job->spare);
-		job->spare = fd;
-		job->spare_incarnation = opening->incarnation;
+		keep_spare(job, fd, opening->incarnation);
 	} else if (job->stage == JOB_UP && job->attach_wanted && job->client &&
 		   job->host && current) {
 		deliver(job, fd);
@@ -106,14 +122,69 @@ static void open_stream(struct job *job, const char *node, unsigned incarnation,
 		  early ? EARLY_LIMIT_MS : OPEN_LIMIT_MS, on_opened, opening);
 }
 
+/* ---- to here, from another node ---- */
+
+struct waiting {
+	struct job *job; /* a reference */
+	unsigned incarnation;
+	gint64 until;
+};
+
+static bool is_expected(const struct waiting *waiting)
+{
+	const struct job *job = waiting->job;
+
+	return job->stage == JOB_UP && (job->host || job->absent) &&
+	       job->spare_incarnation == waiting->incarnation &&
+	       g_get_monotonic_time() < waiting->until;
+}
+
+static gboolean on_wait(void *p)
+{
+	struct waiting *waiting = p;
+	struct job *job = waiting->job;
+	int fd = is_expected(waiting) ? job_connect(job) : -1;
+
+	if (fd < 0 && is_expected(waiting))
+		return G_SOURCE_CONTINUE;
+	if (fd >= 0)
+		keep_spare(job, fd, waiting->incarnation);
+	job_unref(job);
+	g_free(waiting);
+	return G_SOURCE_REMOVE;
+}
+
+/* A guest whose port has no peer when it goes on makes a pause before it looks
+ * again. QEMU listens as soon as it waits for the guest's memory. */
+static void wait_here(struct job *job, unsigned incarnation)
+{
+	struct waiting *waiting = g_new0(struct waiting, 1);
+
+	waiting->job = job_ref(job);
+	waiting->incarnation = incarnation;
+	waiting->until = g_get_monotonic_time() + EARLY_LIMIT_MS * 1000;
+	g_timeout_add(EARLY_AGAIN_MS, on_wait, waiting);
+}
+
 void job_attach_early(struct job *job, const char *to, unsigned incarnation)
 {
-	open_stream(job, to, incarnation, true);
+	drop_spare(job);
+	job->spare_incarnation = incarnation;
+	job->spare_here = strcmp(to, job->mvd->node) == 0;
+	if (!job->spare_here)
+		open_stream(job, to, incarnation, true);
+	else if (job->facts.transport != JOB_VSOCK)
+		wait_here(job, incarnation);
 }
 
 static int take_spare(struct job *job)
 {
-	if (job->spare_incarnation != job->facts.incarnation)
+	/* Whatever it was opened for, it leads to the copy that is here. */
+	if (!job->host && job->spare_here)
+		return steal_fd(&job->spare);
+	if (job->spare_incarnation < job->facts.incarnation)
+		drop_spare(job);
+	if (job->spare_incarnation != job->facts.incarnation || job->spare_here)
 		return -1;
 	return steal_fd(&job->spare);
 }
@@ -144,7 +215,9 @@ static bool try_attach(struct job *job)
 		return false;
 	if (job->host)
 		return attach_there(job);
-	fd = job_connect(job);
+	fd = take_spare(job);
+	if (fd < 0)
+		fd = job_connect(job);
 	if (fd < 0)
 		return false;
 	deliver(job, fd);

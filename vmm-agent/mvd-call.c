@@ -51,6 +51,8 @@ static void call_host(struct job *job, enum job_call kind, virt_done_fn done,
 	if (kind == CALL_SAVE) {
 		event_add_bool(body, "started", job->facts.started);
 		event_add_bool(body, "frozen", job->facts.frozen);
+		event_add_string(body, "from", job->facts.from);
+		event_add_number(body, "moves", job->facts.moves);
 	}
 	peer_ask(job->mvd->peers, job->host, body, ANSWER_MS, on_reply, call);
 }

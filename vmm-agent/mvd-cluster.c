@@ -84,6 +84,15 @@ static bool address_of(const struct ifaddrs *list, int family, char *text,
 	return false;
 }
 
+/* In a cluster the port is ours already, and there is a better message. */
+static int check_port(const struct mvd *mvd, const struct request *request,
+		      struct err *err)
+{
+	if (peers_in_cluster(mvd->peers))
+		return 0;
+	return peers_check_port(choose_port(request), err);
+}
+
 static int choose_address(char *address, size_t size,
 			  const struct request *request, struct err *err)
 {
@@ -121,6 +130,7 @@ static int init(struct mvd *mvd, const struct request *request,
 
 	choose_name(name, request);
 	if (choose_address(address, sizeof(address), request, err) < 0 ||
+	    check_port(mvd, request, err) < 0 ||
 	    cluster_init(dir, name, address, choose_port(request),
 			 CLUSTER_NODE_YEARS * PKI_YEAR_S, err) < 0)
 		return -1;
@@ -243,7 +253,8 @@ static struct join *start_join(struct mvd *mvd, const struct request *request,
 
 	choose_name(name, request);
 	if (split_host(request->cluster.host, host, sizeof(host),
-		       &order.host_port, err) < 0)
+		       &order.host_port, err) < 0 ||
+	    check_port(mvd, request, err) < 0)
 		return NULL;
 	return join_new(&order, on_joined, mvd, err);
 }
@@ -409,28 +420,45 @@ static struct json_object *member_status(struct poll *poll,
 	return member;
 }
 
-static void send_status(struct poll *poll)
+static void say_removed(struct client *client, const struct cluster *cluster)
 {
-	struct mvd *mvd = poll->mvd;
-	struct json_object *event = event_cluster(mvd);
+	g_autofree char *text = g_strdup_printf("%s was removed from its cluster",
+						cluster->self);
+
+	client_error(client, OP, text,
+		     "\"mvctl cluster join\" lets it in again");
+}
+
+static struct json_object *status_event(struct poll *poll,
+					const struct cluster *cluster)
+{
+	struct json_object *event = event_cluster(poll->mvd);
 	struct json_object *members = json_object_new_array();
-	struct err err = { 0 };
-	struct cluster *cluster = load(mvd, &err);
 	struct peer_info info;
 	unsigned i;
 
-	for (i = 0; i < peers_count(mvd->peers); i++) {
-		peers_get(mvd->peers, i, &info);
+	for (i = 0; i < peers_count(poll->mvd->peers); i++) {
+		peers_get(poll->mvd->peers, i, &info);
 		json_object_array_add(members, member_status(poll, &info));
 	}
-	if (cluster) {
-		event_add_number(event, "roster", cluster->roster->serial);
-		event_add_string(event, "authority",
-				 cluster->roster->authority);
-		event_add_string(event, "cluster", cluster->ca_fingerprint);
-	}
+	event_add_number(event, "roster", cluster->roster->serial);
+	event_add_string(event, "authority", cluster->roster->authority);
+	event_add_string(event, "cluster", cluster->ca_fingerprint);
 	json_object_object_add(event, "members", members);
-	client_send(poll->client, event);
+	return event;
+}
+
+static void send_status(struct poll *poll)
+{
+	struct err err = { 0 };
+	struct cluster *cluster = load(poll->mvd, &err);
+
+	if (!cluster)
+		refuse(poll->client, err.text);
+	else if (!peers_in_cluster(poll->mvd->peers))
+		say_removed(poll->client, cluster); /* a member has just said so */
+	else
+		client_send(poll->client, status_event(poll, cluster));
 	cluster_free(cluster);
 }
 
@@ -439,19 +467,14 @@ static void do_status(struct mvd *mvd, struct client *client,
 {
 	struct err err = { 0 };
 	struct cluster *cluster = load(mvd, &err);
-	g_autofree char *text = NULL;
 
 	(void)request;
-	if (!cluster) {
+	if (!cluster)
 		refuse(client, err.text);
-	} else if (!peers_in_cluster(mvd->peers)) {
-		text = g_strdup_printf("%s was removed from its cluster",
-				       cluster->self);
-		client_error(client, OP, text,
-			     "\"mvctl cluster join\" lets it in again");
-	} else {
+	else if (!peers_in_cluster(mvd->peers))
+		say_removed(client, cluster);
+	else
 		poll_all(mvd, client, send_status);
-	}
 	cluster_free(cluster);
 }
 

@@ -188,6 +188,15 @@ static bool is_acceptable(const struct job *job, const char *host,
 		(job->host && strcmp(job->host, host) == 0));
 }
 
+/* By a client of libvirt at its old host: nobody has counted that. */
+static void count_move(struct job *job, const char *from)
+{
+	g_free(job->facts.from);
+	job->facts.from = g_strdup(from);
+	job->facts.moves++;
+	job_save(job);
+}
+
 static void follow_pause(struct job *job, bool paused)
 {
 	if (paused && !job->freeze.paused)
@@ -201,6 +210,10 @@ static enum verdict judge_known(struct job *job, const char *host,
 				struct job_facts *facts)
 {
 	bool moved = job->absent || !job->host || strcmp(job->host, host) != 0;
+	bool by_hand = moved && claim->incarnation == job->facts.incarnation &&
+		       facts && facts->moves == job->facts.moves;
+	g_autofree char *from = g_strdup(job->host ? job->host :
+					 job->mvd->node);
 
 	if (job->stage != JOB_UP)
 		return VERDICT_WAIT;
@@ -218,6 +231,8 @@ static enum verdict judge_known(struct job *job, const char *host,
 		take_facts(job, facts);
 	if (moved)
 		moved_to(job, host);
+	if (by_hand && strcmp(from, host) != 0)
+		count_move(job, from);
 	follow_pause(job, claim->paused);
 	return VERDICT_KEEP;
 }
@@ -340,7 +355,8 @@ void home_claim(struct jobs *jobs, const char *host, const char *uuid,
 
 	if (!job || job->stage != JOB_UP) {
 		answer_claim(question, "wait");
-	} else if (theirs && incarnation >= job->facts.incarnation) {
+	} else if (theirs) {
+		/* A host has one copy at most. */
 		heard_of(job);
 		renumber(job, incarnation);
 		answer_claim(question, "keep");
@@ -393,8 +409,7 @@ void home_moving(struct job *job, const char *to, unsigned incarnation)
 {
 	struct json_object *event;
 
-	if (strcmp(to, job->mvd->node) != 0)
-		job_attach_early(job, to, incarnation);
+	job_attach_early(job, to, incarnation);
 	if (!job->client)
 		return;
 	event = event_new("moving");

@@ -69,6 +69,7 @@ struct job {
 	bool opening;          /* a stream to its host is being opened */
 	int spare;             /* a stream to where it moves to, opened early, or -1 */
 	unsigned spare_incarnation;
+	bool spare_here;       /* it moves to here: not a stream but the transport */
 	/* Changes to the domain, one at a time, in order */
 	GQueue ops;            /* struct job_op */
 	bool op_running;

@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #define ASK_MS 10000
+#define TCG_TRACKS_SINCE 9000000 /* QEMU 9.0.0 */
 #define CONFIRM_AGAIN_MS 500
 #define HOLD_LOOK_MS 50
 #define MAX_CLOCK_SKEW_MS (60 * 1000)
@@ -57,6 +58,11 @@ struct migration {
 
 static void step_done(struct migration *m);
 static void step_failed(struct migration *m, const char *error);
+
+static const char *given_up(const struct migration *m)
+{
+	return m->job->mvrun_gone ? "the job has ended" : "it was given up";
+}
 
 static struct json_object *question(const struct migration *m, const char *op)
 {
@@ -102,6 +108,7 @@ static void reserve(struct migration *m)
 	event_add_string(body, "accel", accel_name(facts->accel));
 	event_add_number(body, "qemu", (int64_t)host->qemu_version);
 	event_add_string(body, "cpu", host->kvm_cpu ? host->kvm_cpu : "");
+	event_add_bool(body, "postcopy", m->postcopy);
 	if (facts->transport == JOB_VSOCK)
 		event_add_number(body, "vsock_port", facts->vsock_port);
 	peer_ask(m->mvd->peers, m->to, body, ASK_MS, on_reserved, m);
@@ -220,7 +227,7 @@ static void on_moved(void *ctx, const struct virt_moved *moved)
 	if (!moved->error)
 		step_done(m);
 	else
-		step_failed(m, m->aborted ? "it was given up" : moved->error);
+		step_failed(m, m->aborted ? given_up(m) : moved->error);
 }
 
 static void target_facts(const struct migration *m, struct job_facts *facts)
@@ -232,6 +239,19 @@ static void target_facts(const struct migration *m, struct job_facts *facts)
 	facts->from = g_strdup(m->mvd->node);
 	facts->incarnation = facts->attempt = m->incarnation;
 	facts->moves++;
+}
+
+/*
+ * QEMU before 9.0 forgets, in emulation, some of what a guest writes while it is
+ * sent: it clears the marks of changed pages and not the guest's TLB, so that the
+ * next write to such a page leaves no mark ("physmem: Fix migration dirty bitmap
+ * coherency with TCG memory access", March 2024). A guest that stands still
+ * loses nothing.
+ */
+static bool keeps_track(const struct job *job)
+{
+	return job->facts.accel != ACCEL_TCG ||
+	       virt_facts(job->mvd->virt)->qemu_version >= TCG_TRACKS_SINCE;
 }
 
 static void transfer(struct migration *m)
@@ -251,7 +271,8 @@ static void transfer(struct migration *m)
 	g_autofree char *name = NULL;
 	struct virt_move_spec spec = {
 		.uuid = m->job->facts.uuid, .libvirt = uri, .stream = stream,
-		.place = &place, .facts = &facts, .postcopy = m->postcopy,
+		.place = &place, .facts = &facts,
+		.live = keeps_track(m->job), .postcopy = m->postcopy,
 	};
 
 	target_facts(m, &facts);
@@ -435,7 +456,7 @@ static void step_done(struct migration *m)
 		m->stage--;
 		if (stages[m->stage].undo)
 			stages[m->stage].undo(m);
-		step_failed(m, "it was given up");
+		step_failed(m, given_up(m));
 		return;
 	}
 	if (m->stage < G_N_ELEMENTS(stages))
@@ -516,6 +537,9 @@ void migrate_begin(struct job *job, const char *to, bool postcopy,
 
 	if (!error)
 		error = wrong_target(job, to);
+	if (!error && postcopy && !keeps_track(job))
+		error = g_strdup("post-copy is not safe in emulation with a "
+				 "QEMU before 9.0");
 	if (error) {
 		result.error = error;
 		done(ctx, &result);

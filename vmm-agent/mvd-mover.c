@@ -48,6 +48,18 @@ static void fail(struct mover *mover, const char *why)
 	end(mover);
 }
 
+/* Its host may be about to move it all the same. */
+static void lose_sight(struct mover *mover, const char *why)
+{
+	g_autofree char *text =
+		g_strdup_printf("it is not known whether job %ld moves to %s: %s",
+				(long)mover->job->facts.pid, mover->to, why);
+
+	client_error(mover->client, "migrate", text,
+		     "mvctl jobs shows where it is");
+	end(mover);
+}
+
 static void succeed(struct mover *mover, struct json_object *figures)
 {
 	struct json_object *event = event_new("migrated");
@@ -72,7 +84,9 @@ static void on_reply(void *ctx, const struct peer_reply *reply)
 	struct mover *mover = ctx;
 	struct json_object *gone;
 
-	if (!reply->answer)
+	if (!reply->answer && !reply->refused)
+		lose_sight(mover, reply->error);
+	else if (!reply->answer)
 		fail(mover, reply->error);
 	else if (json_object_object_get_ex(reply->answer, "gone", &gone))
 		fail(mover, "it has ended, or is just moving");

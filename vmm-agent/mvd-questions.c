@@ -103,6 +103,9 @@ static void do_save(struct job *job, struct json_object *body,
 {
 	job->facts.started = flag_of(body, "started");
 	job->facts.frozen = flag_of(body, "frozen");
+	job->facts.moves = number_of(body, "moves");
+	g_free(job->facts.from);
+	job->facts.from = clean_text(text_of(body, "from"));
 	give_order(job, CALL_SAVE, question);
 }
 

@@ -30,7 +30,7 @@ struct virt_move {
 	char *uuid, *name, *libvirt, *stream;
 	struct domain_place place;
 	struct job_facts facts;
-	bool postcopy;
+	bool live, postcopy;
 	virt_moved_fn done;
 	void *ctx;
 	char *error;
@@ -170,12 +170,13 @@ static bool migrate(struct virt_move *move, virDomainPtr dom, virConnectPtr to,
 		    const char *xml)
 {
 	g_autofree char *uri = g_strdup_printf("unix://%s", move->stream);
-	unsigned flags = VIR_MIGRATE_LIVE | VIR_MIGRATE_AUTO_CONVERGE |
-			 VIR_MIGRATE_ABORT_ON_ERROR;
+	unsigned flags = VIR_MIGRATE_ABORT_ON_ERROR;
 	virTypedParameterPtr params = NULL;
 	int n = 0, max = 0;
 	virDomainPtr moved = NULL;
 
+	if (move->live)
+		flags |= VIR_MIGRATE_LIVE | VIR_MIGRATE_AUTO_CONVERGE;
 	if (move->postcopy)
 		flags = VIR_MIGRATE_LIVE | VIR_MIGRATE_POSTCOPY;
 	if (virTypedParamsAddString(&params, &n, &max, VIR_MIGRATE_PARAM_URI,
@@ -345,6 +346,7 @@ struct virt_move *virt_move_begin(struct virt *virt,
 	move->stream = g_strdup(spec->stream);
 	place_copy(&move->place, spec->place);
 	job_facts_copy(&move->facts, spec->facts);
+	move->live = spec->live;
 	move->postcopy = spec->postcopy;
 	move->done = done;
 	move->ctx = ctx;

@@ -21,7 +21,8 @@ struct virt_move_spec {
 				same at the target */
 	const struct domain_place *place;
 	const struct job_facts *facts; /* as they are to be at the target */
-	bool postcopy;
+	bool live;     /* else it is stopped before anything is sent */
+	bool postcopy; /* implies live */
 };
 
 struct virt_move_stats {

@@ -32,6 +32,7 @@ import time
 import tty
 
 MOVES = int(os.environ.get("BENCH_MOVES", "4"))  # there and back, by each
+BY_TCP = os.environ.get("BENCH_VIRSH", "relay") == "tcp"
 LIMIT = int(os.environ.get("BENCH_LIMIT", "60"))  # seconds for one of virsh's
 KEY_PAUSE = 0.01
 ANSWER_LIMIT = 120
@@ -245,7 +246,7 @@ def move_by_virsh(job, target):
     lab, begin = job.lab, time.monotonic()
     process = subprocess.Popen(
         ["virsh", "-q", "-c", lab.uri(job.where), "migrate", "--live", job.uuid,
-         lab.uri(target), f"tcp://{target}"],
+         lab.uri(target), f"tcp://{target}" if BY_TCP else f"unix:///run/bench/{target}"],
         stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
         _, stderr = process.communicate(timeout=LIMIT)
@@ -497,7 +498,8 @@ def show(path):
         result = json.load(file)
     rows = result["moves"]
     loads = [load for row in rows for load in row["load"]]
-    print(f"\nMedians of {MOVES} moves each; load of the machine {min(loads):.1f} to "
+    virsh = "from QEMU to QEMU" if BY_TCP else "through relays"
+    print(f"\nMedians of {MOVES} moves each, virsh's {virsh}; load of the machine {min(loads):.1f} to "
           f"{max(loads):.1f}, {os.cpu_count()} processors, guests: {rows[0]['accel']}")
     show_time(rows)
     show_phases(rows)

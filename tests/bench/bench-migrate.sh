@@ -9,6 +9,9 @@
 #	BENCH_CRIU_JOBS may be empty
 #	BENCH_MOVES     of each job by each way, there and back (default 4)
 #	BENCH_LIMIT     seconds after which one of virsh's is given up (default 60)
+#	BENCH_VIRSH     how virsh's memory goes: by "relay" (the default), two processes
+#	                between two unix sockets, without which QEMU would need a port that
+#	                is open to the network; or by "tcp", from one QEMU to the other
 #
 # A short one:
 #
@@ -24,21 +27,31 @@ far_jobs=${BENCH_FAR_JOBS-idle/32 compute/32 dirty32/128}
 criu_jobs=${BENCH_CRIU_JOBS-idle/32 idle/128 idle/512}
 result=$MV_BUILDDIR/bench-migrate.json
 
-# libvirt listens on a unix socket only: this is how virsh reaches another node's.
-relay_serve() { # NODE
-	lab_exec "$1" socat -b 262144 TCP-LISTEN:7900,fork,reuseaddr \
-		UNIX-CONNECT:/run/libvirt/libvirt-sock </dev/null >/dev/null 2>&1
+# libvirt and QEMU listen on unix sockets only: this is how virsh reaches another
+# node's libvirt, and one QEMU another node's.
+relay_in() { # NODE PORT SOCKET
+	lab_exec "$1" socat -b 262144 "TCP-LISTEN:$2,fork,reuseaddr" "UNIX-CONNECT:$3" \
+		</dev/null >/dev/null 2>&1 &
+	cleanup_fn kill $!
 }
 
-relay_reach() { # FROM TO
-	lab_exec "$1" socat -b 262144 "UNIX-LISTEN:$tmp/relays/$1/$2,fork" "TCP:$2:7900" \
-		</dev/null >/dev/null 2>&1
+relay_out() { # NODE SOCKET TO PORT
+	lab_exec "$1" socat -b 262144 "UNIX-LISTEN:$2,fork,mode=666" "TCP:$3:$4" \
+		</dev/null >/dev/null 2>&1 &
+	cleanup_fn kill $!
+}
+
+# The socket of QEMU at TO has the same path at both ends.
+relay_memory() { # FROM TO
+	lab_on "$1" mkdir -p -m 1777 /run/bench
+	lab_on "$2" mkdir -p -m 1777 /run/bench
+	relay_in "$2" 7901 "/run/bench/$2"
+	relay_out "$1" "/run/bench/$2" "$2" 7901
 }
 
 relay() { # FROM TO
 	mkdir -p "$tmp/relays/$1"
-	relay_reach "$1" "$2" &
-	cleanup_fn kill $!
+	relay_out "$1" "$tmp/relays/$1/$2" "$2" 7900
 	wait_until 20 lab_on "$1" virsh -q -c "qemu+unix:///system?socket=$tmp/relays/$1/$2" hostname
 }
 
@@ -57,9 +70,10 @@ nodes=2
 [ -z "$far_jobs" ] || nodes=3
 lab_up $nodes
 for node in node1 node2; do
-	relay_serve $node &
-	cleanup_fn kill $!
+	relay_in $node 7900 /run/libvirt/libvirt-sock
 done
+relay_memory node1 node2
+relay_memory node2 node1
 relay node1 node2
 # shellcheck disable=SC2086 # words
 [ -z "$jobs" ] || bench_home node1 node1 node2 $jobs

@@ -192,7 +192,7 @@ afterwards() { # DAMAGE
 	one_copy
 	told_where $home
 	count_goes_on
-	one_copy
+	is_one_copy
 	count_is_exact
 	equal "" "$(cat "$tmp/$lab_job.err")"
 	[ $copy_at = $source ] && outcome=stays || outcome=moves
@@ -234,6 +234,9 @@ one_case() { # MOMENT DAMAGE
 		wait_until 60 moves_again
 		source=$target
 		target=$(other "$source")
+		is_one_copy
+		equal "$source" "$copy_at"
+		count_goes_on
 	fi
 	printf '%-9s %-16s %3d s  %s: %s\n' "$1" "$2" $((SECONDS - from)) "$outcome" \
 		"$(tail -n 1 "$tmp/move.out" | sed 's/^mvctl: //')"

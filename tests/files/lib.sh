@@ -32,7 +32,7 @@ unmount() {
 	trap - ERR
 	kill "$kit" 2>/dev/null
 	wait_gone "$kit"
-	kill -9 "$kit" "$deputy" 2>/dev/null
+	kill -9 "$kit" "${deputy-$kit}" 2>/dev/null
 	umount -l "$mnt" 2>/dev/null
 	wait "$kit" 2>/dev/null
 	kit=

@@ -14,6 +14,10 @@ static void check(const struct request *request)
 	if (request->op >= REQUEST_COUNT ||
 	    !memchr(request->name, '\0', sizeof(request->name)) ||
 	    !memchr(request->command, '\0', sizeof(request->command)) ||
+	    !memchr(request->cluster.host, '\0',
+		    sizeof(request->cluster.host)) ||
+	    !memchr(request->cluster.token, '\0',
+		    sizeof(request->cluster.token)) ||
 	    !memchr(request->job, '\0', sizeof(request->job)))
 		abort();
 	if ((OWNER_OPS & (1u << request->op)) &&
@@ -44,6 +48,8 @@ size_t fuzz_example(unsigned n, uint8_t *out, size_t size)
 		"512,\"cpus\":2,\"pin\":false,\"home\":true}",
 		"{\"op\":\"attach\",\"uuid\":\"6f6f0000-1111-2222-3333-44445555aaaa\"}",
 		"{\"op\":\"jobs\",\"all\":true}",
+		"{\"op\":\"cluster\",\"action\":\"join\",\"host\":\"10.0.0.1\","
+		"\"token\":\"mv1-0011-2233\",\"name\":\"n\",\"port\":7480}",
 		"{\"op\":\"kill\",\"job\":\"4711\",\"signal\":9}",
 		"{\"op\":\"doctor\",\"more\":[{\"a\":[1,2.5e3,null]}]}",
 	};

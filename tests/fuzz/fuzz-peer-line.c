@@ -72,6 +72,7 @@ struct conn *conn_new(struct conn_set *set, GSocketConnection *tcp, bool server,
 	conn->remote = g_strdup("10.0.0.9");
 	conn->chunk = g_malloc(CHUNK);
 	conn->in = g_byte_array_new();
+	conn->max_line = PEER_MAX_LINE;
 	g_queue_init(&conn->out);
 	conn_own(conn, handlers, ctx);
 	g_hash_table_add(set->conns, conn);

@@ -90,7 +90,15 @@ static void take_question(void *ctx, const char *from,
 	else if (is_op(body, "refuse"))
 		peer_refuse(question, json_peek_string(body, "text"));
 	else
-		node->kept = question;
+		g_queue_push_tail(&node->kept, question);
+}
+
+void answer_kept(struct node *node, const char *text)
+{
+	struct peer_question *question = g_queue_pop_head(&node->kept);
+
+	assert_non_null(question);
+	peer_answer(question, body_new("", text));
 }
 
 static void take_stream(void *ctx, const char *from, struct json_object *body,
@@ -283,8 +291,12 @@ void pair_down(void)
 {
 	unsigned i;
 
-	for (i = 0; i < NODES; i++)
+	for (i = 0; i < NODES; i++) {
 		node_stop(&nodes[i]);
+		/* Each is owed an answer, even now. */
+		while (!g_queue_is_empty(&nodes[i].kept))
+			answer_kept(&nodes[i], "");
+	}
 	loop_settle();
 	for (i = 0; i < NODES; i++)
 		remove_node(&nodes[i]);

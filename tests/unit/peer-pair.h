@@ -35,7 +35,7 @@ struct node {
 	unsigned port;
 	/* What its handlers have seen. */
 	char *last_from;
-	struct peer_question *kept; /* asked with "keep", not answered yet */
+	GQueue kept; /* of struct peer_question: "keep", not answered yet */
 	struct peer_stream *kept_stream;
 	unsigned questions, streams, rosters;
 	int stream_fd; /* our end of the last stream that was accepted, or -1 */
@@ -66,6 +66,9 @@ void on_opened(void *ctx, int fd, const char *error);
  * streams: "echo", whose other end is nodes[].stream_fd, "refuse" and "keep".
  */
 struct json_object *body_new(const char *op, const char *text);
+
+/* Answer the first that is kept. */
+void answer_kept(struct node *node, const char *text);
 
 /* A cluster of "one" and "two", both running. */
 void pair_up(void);

@@ -46,6 +46,8 @@ static void takes_each_operation(void **state)
 		{ "{\"op\":\"suspend\",\"job\":\"1\"}", REQUEST_SUSPEND },
 		{ "{\"op\":\"resume\",\"job\":\"1\"}", REQUEST_RESUME },
 		{ "{\"op\":\"kill\",\"job\":\"1\",\"signal\":15}", REQUEST_KILL },
+		{ "{\"op\":\"cluster\",\"action\":\"status\"}",
+		  REQUEST_CLUSTER },
 		{ "{\"op\":\"nodes\"}", REQUEST_NODES },
 		{ "{\"op\":\"doctor\"}", REQUEST_DOCTOR },
 	};
@@ -75,6 +77,25 @@ static void takes_all_fields_of_run(void **state)
 	assert_int_equal(request.cpus, 3);
 	assert_true(request.pin);
 	assert_true(request.home);
+}
+
+static void takes_all_fields_of_cluster(void **state)
+{
+	(void)state;
+	assert_int_equal(parse("{\"op\":\"cluster\",\"action\":\"join\","
+			       "\"host\":\"a:1\",\"token\":\"mv1-x\",\"node\":"
+			       "\"b\",\"name\":\"c\",\"address\":\"d\",\"port\":"
+			       "7480}"), 0);
+	assert_string_equal(request.cluster.action, "join");
+	assert_string_equal(request.cluster.host, "a:1");
+	assert_string_equal(request.cluster.token, "mv1-x");
+	assert_string_equal(request.cluster.node, "b");
+	assert_string_equal(request.cluster.name, "c");
+	assert_string_equal(request.cluster.address, "d");
+	assert_int_equal(request.cluster.port, 7480);
+	refused("{\"op\":\"cluster\"}", "\"action\" is missing");
+	refused("{\"op\":\"cluster\",\"action\":\"a name that is too long\"}",
+		"longer than");
 }
 
 /* A field of another operation is an unknown field. */
@@ -193,6 +214,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(takes_each_operation),
 		cmocka_unit_test(takes_all_fields_of_run),
+		cmocka_unit_test(takes_all_fields_of_cluster),
 		cmocka_unit_test(ignores_fields_of_other_operations),
 		cmocka_unit_test(refuses_what_is_no_object),
 		cmocka_unit_test(refuses_unknown_operations),

@@ -49,7 +49,6 @@ static void asks_and_answers(void **state)
 static void answers_in_any_order(void **state)
 {
 	struct heard first = { 0 }, second = { 0 };
-	struct peer_question *kept;
 
 	(void)state;
 	pair_up();
@@ -60,9 +59,7 @@ static void answers_in_any_order(void **state)
 	LOOP_UNTIL(second.done);
 	assert_string_equal(second.text, "2");
 	assert_false(first.done);
-	kept = nodes[1].kept;
-	assert_non_null(kept);
-	peer_answer(kept, body_new("", "1"));
+	answer_kept(&nodes[1], "1");
 	LOOP_UNTIL(first.done);
 	assert_string_equal(first.text, "1");
 	heard_clear(&first);
@@ -130,11 +127,11 @@ static void silent_peer_times_out(void **state)
 	heard_clear(&heard);
 	peer_ask(nodes[0].peers, "two", body_new("keep", ""), 300, on_reply,
 		 &heard);
-	LOOP_UNTIL(heard.done && nodes[1].kept);
+	LOOP_UNTIL(heard.done && nodes[1].kept.length);
 	assert_false(heard.refused);
 	says(&heard, "does not answer in time");
 	/* A late answer hurts nobody. */
-	peer_answer(nodes[1].kept, NULL);
+	answer_kept(&nodes[1], "");
 	ask(&nodes[0], "two", "echo", "x", &heard);
 	assert_string_equal(heard.text, "x");
 	heard_clear(&heard);
@@ -151,12 +148,12 @@ static void peer_that_is_gone(void **state)
 	ask(&nodes[0], "two", "echo", "x", &heard);
 	peer_ask(nodes[0].peers, "two", body_new("keep", ""), 20000, on_reply,
 		 &lost);
-	LOOP_UNTIL(nodes[1].kept);
+	LOOP_UNTIL(nodes[1].kept.length);
 	node_stop(&nodes[1]);
 	LOOP_UNTIL(lost.done);
 	assert_false(lost.refused);
 	/* The shell of the question is the handler's until it answers. */
-	peer_answer(nodes[1].kept, NULL);
+	answer_kept(&nodes[1], "");
 	ask(&nodes[0], "two", "echo", "x", &heard);
 	says(&heard, "Connection refused");
 	peers_get(nodes[0].peers, 1, &info);
@@ -343,10 +340,10 @@ static void leaves_nothing(void **state)
 		ask(&nodes[0], "two", "echo", "", &heard);
 		peer_ask(nodes[0].peers, "two", body_new("keep", ""), 9000,
 			 on_reply, &heard);
-		LOOP_UNTIL(nodes[1].kept);
+		LOOP_UNTIL(nodes[1].kept.length);
 		heard_clear(&heard);
 		node_stop(&nodes[0]);
-		peer_answer(nodes[1].kept, NULL);
+		answer_kept(&nodes[1], "");
 		assert_false(heard.done);
 		pair_down();
 	}

@@ -90,7 +90,9 @@ static void is_bounded(void **state)
 {
 	struct roster *roster = roster_of(ROSTER_MAX_MEMBERS), *again;
 	struct roster_member one_more = member_new("more", 'f');
-	g_autofree char *text = roster_text(roster, NULL);
+	g_autofree char *text = roster_text(roster, NULL), *key = NULL;
+	g_autofree char *ca = NULL;
+	struct json_object *envelope = NULL;
 	struct err err = { 0 };
 	unsigned i;
 
@@ -109,6 +111,17 @@ static void is_bounded(void **state)
 	}
 	assert_null(roster_text(roster, &err));
 	assert_non_null(strstr(err.text, "too long"));
+	/* The longest one that is accepted goes through a line of the protocol. */
+	assert_int_equal(pki_make_ca("a", PKI_YEAR_S, &key, &ca, &err), 0);
+	for (i = 0; i < roster->count && !envelope; i++) {
+		envelope = roster_seal(roster, key, &err);
+		roster->members[i].address[1] = '\0';
+	}
+	assert_non_null(envelope);
+	assert_true(i > 1);
+	assert_in_range(strlen(json_text(envelope)), ROSTER_MAX_TEXT * 9 / 10,
+			PEER_MAX_LINE - 4096);
+	json_object_put(envelope);
 	roster_free(roster);
 }
 

@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The events of a simulation, in order. */
+#include "scheduler/mvsim.h"
+#include "scheduler/weight.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- the event queue: a binary heap, in order of time, then of insertion ---- */
+
+static bool earlier(const struct sim_event *a, const struct sim_event *b)
+{
+	return a->time < b->time || (a->time == b->time && a->order < b->order);
+}
+
+void sim_push(struct sim *sim, double time, int kind, uint32_t subject,
+	      uint32_t generation)
+{
+	struct sim_event event = { time, sim->order++, kind, subject, generation };
+	size_t at = sim->heap_count++;
+
+	if (at == sim->heap_room) {
+		sim->heap_room = sim->heap_room ? 2 * sim->heap_room : 256;
+		sim->heap = realloc(sim->heap, sim->heap_room * sizeof(event));
+		if (!sim->heap)
+			abort(); /* a program: nothing is lost but the run */
+	}
+	while (at > 0 && earlier(&event, &sim->heap[(at - 1) / 2])) {
+		sim->heap[at] = sim->heap[(at - 1) / 2];
+		at = (at - 1) / 2;
+	}
+	sim->heap[at] = event;
+}
+
+bool sim_pop(struct sim *sim, struct sim_event *event)
+{
+	struct sim_event last;
+	size_t at = 0, child;
+
+	if (sim->heap_count == 0)
+		return false;
+	*event = sim->heap[0];
+	last = sim->heap[--sim->heap_count];
+	while ((child = 2 * at + 1) < sim->heap_count) {
+		if (child + 1 < sim->heap_count &&
+		    earlier(&sim->heap[child + 1], &sim->heap[child]))
+			child++;
+		if (!earlier(&sim->heap[child], &last))
+			break;
+		sim->heap[at] = sim->heap[child];
+		at = child;
+	}
+	sim->heap[at] = last;
+	return true;
+}
+
+/* ---- jobs ---- */
+
+void sim_start(struct sim *sim, uint32_t job, uint32_t node)
+{
+	struct sim_job *j = &sim->jobs[job];
+
+	assert(j->state == SIM_PENDING || j->state == SIM_WAITING);
+	if (j->state == SIM_PENDING)
+		j->remaining = j->spec->demand;
+	j->state = SIM_RUNNING;
+	j->target = SIM_NOBODY;
+	j->tried = sim->now;
+	j->weight = sim->method->weights ? sched_weight(&sim->policy, j->attained) : 1;
+	sim_attach(sim, job, node);
+}
+
+void sim_wait(struct sim *sim, uint32_t job)
+{
+	struct sim_job *j = &sim->jobs[job];
+
+	assert(j->state == SIM_PENDING);
+	j->state = SIM_WAITING;
+	j->remaining = j->spec->demand;
+	sim->waiting[sim->waiting_count++] = job;
+}
+
+static void end_job(struct sim *sim, uint32_t job)
+{
+	struct sim_job *j = &sim->jobs[job];
+	uint32_t i;
+
+	if (j->target != SIM_NOBODY)
+		sim_move_abort(sim, job);
+	sim_detach(sim, job);
+	j->state = SIM_DONE;
+	j->ended = sim->now;
+	sim->done++;
+	for (i = 0; i < sim->scenario->job_count; i++)
+		if (sim->scenario->jobs[i].after == job)
+			sim->method->arrive(sim, i);
+}
+
+/* What is left of a job that has ended, after rounding. */
+#define REST 1e-9
+
+static void complete(struct sim *sim, const struct sim_event *event)
+{
+	struct sim_node *n = &sim->nodes[event->subject];
+	uint32_t i = 0;
+
+	if (n->generation != event->generation)
+		return;
+	sim_advance(sim, event->subject);
+	while (i < n->job_count) {
+		struct sim_job *j = &sim->jobs[n->jobs[i]];
+
+		if (j->state == SIM_RUNNING &&
+		    j->remaining <= REST * (1 + j->spec->demand))
+			end_job(sim, n->jobs[i]);
+		else
+			i++;
+	}
+	sim_touch(sim, event->subject);
+}
+
+/* ---- steps ---- */
+
+static void measure(struct sim *sim, uint32_t node)
+{
+	struct sim_node *n = &sim->nodes[node];
+	double time;
+	uint32_t i;
+
+	sim_advance(sim, node);
+	time = sim->now - n->run_from;
+	if (time > 0)
+		sched_meter_add(&n->meter, n->run_sum / time);
+	n->run_sum = 0;
+	n->run_from = sim->now;
+	for (i = 0; i < n->job_count; i++) {
+		struct sim_job *j = &sim->jobs[n->jobs[i]];
+
+		j->used = (5 * j->used + 3 * j->cpu) / 8;
+		if (sim->method->weights)
+			j->weight = sched_weight(&sim->policy, j->attained);
+	}
+	if (sim->method->weights)
+		sim_touch(sim, node);
+}
+
+static bool more_to_come(const struct sim *sim)
+{
+	return sim->done < sim->scenario->job_count;
+}
+
+static void node_step(struct sim *sim, const struct sim_event *event)
+{
+	struct sim_node *n = &sim->nodes[event->subject];
+
+	if (n->up) {
+		measure(sim, event->subject);
+		if (sim->method->gossip)
+			sim_gossip_step(sim, event->subject);
+		if (sim->method->step)
+			sim->method->step(sim, event->subject);
+	}
+	if (more_to_come(sim))
+		sim_push(sim, sim->now + sim->scenario->params.step, SIM_EV_STEP,
+			 event->subject, 0);
+}
+
+static void manager_round(struct sim *sim)
+{
+	sim->method->round(sim);
+	if (more_to_come(sim))
+		sim_push(sim, sim->now + sim->method->round_period, SIM_EV_ROUND, 0, 0);
+}
+
+static void handle(struct sim *sim, const struct sim_event *event)
+{
+	switch ((enum sim_kind)event->kind) {
+	case SIM_EV_DONE:
+		complete(sim, event);
+		return;
+	case SIM_EV_STEP:
+		node_step(sim, event);
+		return;
+	case SIM_EV_ROUND:
+		manager_round(sim);
+		return;
+	case SIM_EV_STOP:
+		sim_move_stop(sim, event);
+		return;
+	case SIM_EV_MOVED:
+		sim_move_end(sim, event);
+		return;
+	case SIM_EV_SCRIPT:
+		sim_script_run(sim, &sim->scenario->script[event->subject]);
+		return;
+	}
+}
+
+static void flush(struct sim *sim)
+{
+	uint32_t i;
+
+	for (i = 0; i < sim->dirty_count; i++)
+		sim_rates(sim, sim->dirty[i]);
+	sim->dirty_count = 0;
+}
+
+static double next_arrival(const struct sim *sim)
+{
+	if (sim->next_arrival == sim->scenario->job_count)
+		return INFINITY;
+	return sim->scenario->jobs[sim->arrivals[sim->next_arrival]].arrival;
+}
+
+static void loop(struct sim *sim)
+{
+	struct sim_event event;
+
+	while (more_to_come(sim) && sim->now < sim->scenario->params.limit) {
+		double arrival = next_arrival(sim);
+
+		flush(sim);
+		if (sim->heap_count && sim->heap[0].time < arrival) {
+			if (!sim_pop(sim, &event))
+				return;
+			sim->now = event.time;
+			handle(sim, &event);
+		} else if (arrival < INFINITY) {
+			sim->now = arrival;
+			sim->method->arrive(sim, sim->arrivals[sim->next_arrival++]);
+		} else {
+			return;
+		}
+	}
+}
+
+/* ---- begin and end ---- */
+
+static const struct sim_scenario *sorting;
+
+static int by_arrival(const void *a, const void *b)
+{
+	uint32_t i = *(const uint32_t *)a, j = *(const uint32_t *)b;
+	double x = sorting->jobs[i].arrival, y = sorting->jobs[j].arrival;
+
+	return x < y ? -1 : x > y ? 1 : i < j ? -1 : 1;
+}
+
+static void sort_arrivals(struct sim *sim)
+{
+	uint32_t i, count = 0;
+
+	for (i = 0; i < sim->scenario->job_count; i++)
+		if (sim->scenario->jobs[i].after == SIM_NOBODY)
+			sim->arrivals[count++] = i;
+	sorting = sim->scenario;
+	qsort(sim->arrivals, count, sizeof(sim->arrivals[0]), by_arrival);
+	/* those that wait for others arrive when these have ended */
+	for (i = count; i < sim->scenario->job_count; i++)
+		sim->arrivals[i] = SIM_NOBODY;
+	sim->next_arrival = sim->scenario->job_count - count;
+	memmove(sim->arrivals + sim->next_arrival, sim->arrivals,
+		count * sizeof(sim->arrivals[0]));
+}
+
+static void *need(size_t count, size_t size)
+{
+	void *memory = calloc(count ? count : 1, size);
+
+	if (!memory)
+		abort();
+	return memory;
+}
+
+static void init_node(struct sim *sim, uint32_t node)
+{
+	const struct sim_params *params = &sim->scenario->params;
+	struct sim_node *n = &sim->nodes[node];
+	unsigned known = params->known;
+
+	n->spec = &sim->scenario->nodes[node];
+	n->others = n->spec->others;
+	n->up = true;
+	n->lie = 1;
+	sim->ids[node] = sim_id(node);
+	if (sim->method->gossip) {
+		if (known > sim->scenario->node_count)
+			known = sim->scenario->node_count;
+		n->gossip_memory = need(1, gossip_size(known < 2 ? 2 : known));
+		gossip_init(&n->gossip, n->gossip_memory, known < 2 ? 2 : known,
+			    sim_id(node), params->window, sim->policy.max_age);
+	}
+	/* Agents do not beat in time. */
+	if (sim->method->gossip || sim->method->step || sim->method->weights)
+		sim_push(sim, params->step * sched_random_unit(&sim->random),
+			 SIM_EV_STEP, node, 0);
+	sim_touch(sim, node);
+}
+
+static void begin(struct sim *sim)
+{
+	const struct sim_scenario *scenario = sim->scenario;
+	uint32_t i;
+
+	sim->jobs = need(scenario->job_count, sizeof(sim->jobs[0]));
+	sim->nodes = need(scenario->node_count, sizeof(sim->nodes[0]));
+	sim->dirty = need(scenario->node_count, sizeof(sim->dirty[0]));
+	sim->waiting = need(scenario->job_count, sizeof(sim->waiting[0]));
+	sim->scratch = need(scenario->job_count, sizeof(sim->scratch[0]));
+	sim->arrivals = need(scenario->job_count, sizeof(sim->arrivals[0]));
+	sim->ids = need(scenario->node_count, sizeof(sim->ids[0]));
+	sim->vectors = need(scenario->job_count, sizeof(sim->vectors[0]));
+	sim->state = need(scenario->node_count, sizeof(sim->state[0]));
+	sort_arrivals(sim);
+	for (i = 0; i < scenario->job_count; i++) {
+		sim->jobs[i].spec = &scenario->jobs[i];
+		sim->jobs[i].node = sim->jobs[i].target = SIM_NOBODY;
+	}
+	for (i = 0; i < scenario->node_count; i++)
+		init_node(sim, i);
+	for (i = 0; i < scenario->script_count; i++)
+		sim_push(sim, scenario->script[i].at, SIM_EV_SCRIPT, i, 0);
+	if (sim->method->round)
+		sim_push(sim, sim->method->round_period, SIM_EV_ROUND, 0, 0);
+}
+
+static void finish(struct sim *sim)
+{
+	uint32_t i;
+
+	for (i = 0; i < sim->scenario->node_count; i++) {
+		free(sim->nodes[i].jobs);
+		free(sim->nodes[i].gossip_memory);
+	}
+	free(sim->jobs);
+	free(sim->nodes);
+	free(sim->dirty);
+	free(sim->waiting);
+	free(sim->scratch);
+	free(sim->arrivals);
+	free(sim->ids);
+	free(sim->vectors);
+	free(sim->state);
+	free(sim->heap);
+}
+
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static void summarize(struct sim *sim, double *slowdowns)
+{
+	uint32_t i, count = 0, total = sim->scenario->job_count;
+	struct sim_stats *stats = &sim->stats;
+	double sum = 0;
+
+	for (i = 0; i < total; i++) {
+		const struct sim_job *j = &sim->jobs[i];
+		double end = j->state == SIM_DONE ? j->ended : sim->now;
+
+		if (j->state != SIM_DONE)
+			stats->unfinished++;
+		if (j->spec->after != SIM_NOBODY && j->state == SIM_PENDING)
+			continue;
+		slowdowns[count] = fmax(end - j->spec->arrival, 0) / j->spec->demand;
+		sum += slowdowns[count++];
+		stats->makespan = fmax(stats->makespan, end);
+	}
+	if (count == 0)
+		return;
+	qsort(slowdowns, count, sizeof(slowdowns[0]), by_value);
+	stats->slowdown_mean = sum / count;
+	stats->slowdown_median = slowdowns[(count - 1) / 2];
+	stats->slowdown_p95 = slowdowns[(uint32_t)(0.95 * (count - 1))];
+	stats->slowdown_max = slowdowns[count - 1];
+}
+
+int sim_run(const struct sim_scenario *scenario, const struct sim_method *method,
+	    const struct sched_policy *policy, uint64_t seed, double *slowdowns,
+	    struct sim_stats *stats, struct err *err)
+{
+	struct sim sim = { .scenario = scenario, .method = method, .policy = *policy };
+
+	if (scenario->node_count == 0 || scenario->node_count > SIM_MAX_NODES)
+		return err_set(err, 0, "a scenario has 1 to %u nodes, not %u",
+			       SIM_MAX_NODES, scenario->node_count);
+	sched_random_seed(&sim.random, seed);
+	begin(&sim);
+	loop(&sim);
+	summarize(&sim, slowdowns);
+	*stats = sim.stats;
+	finish(&sim);
+	return 0;
+}

@@ -1,0 +1,94 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# limit: 600
+# A job that is suspended, or whose mvrun is stopped, moves and stays so; and what
+# is about to move but ends, or has no place for its sockets, says so.
+. "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../lab.sh"
+. "$MV_SRCDIR/tests/moving.sh"
+home=node3
+
+move() { # NODE
+	lab_on $home timeout 200 mvctl migrate "$job_pid" "$1"
+}
+
+is_so() { # STATE HOST, by its home
+	[ "$1 $2" = "$(job_field $home state) $(job_field $home host)" ]
+}
+
+stands_still() {
+	local lines
+	lines=$(count_lines)
+	sleep 1
+	equal "$lines" "$(count_lines)"
+}
+
+lab_up 3
+count_start $home --on node1
+
+# ---- suspended by its user ----
+
+lab_on $home mvctl suspend "$job_pid"
+wait_until 20 is_so suspended node1
+move node2
+wait_until 20 is_so suspended node2
+equal "node2 paused" "$(copies)"
+stands_still
+move $home
+wait_until 20 is_so suspended $home
+move node1
+wait_until 20 is_so suspended node1
+# Its agents learn it again.
+for node in node1 $home; do
+	"$mvlab" mvd "$node" kill
+	"$mvlab" mvd "$node" start
+	wait_until 30 is_so suspended node1
+done
+stands_still
+lab_on $home mvctl resume "$job_pid"
+wait_until 20 is_so running node1
+count_goes_on
+count_is_exact
+
+# ---- stopped: Ctrl-Z, or SIGSTOP to its mvrun ----
+
+for signal in TSTP STOP; do
+	lab_on $home kill -$signal "$job_pid"
+	wait_until 20 is_so stopped node1
+	move node2
+	wait_until 20 is_so stopped node2
+	equal "node2 paused" "$(copies)"
+	stands_still
+	lab_on $home kill -CONT "$job_pid"
+	wait_until 20 is_so running node2
+	count_goes_on
+	move node1
+	count_goes_on
+	count_is_exact
+done
+[ "$(grep -c 'suspended by\|resumed by' "$tmp/job.err")" = "$(wc -l <"$tmp/job.err")" ]
+
+# ---- it has to stay ----
+
+lab_job=resident lab_job_start $home --home sh -c 'echo ready; exec sleep 1000'
+resident=$(cat "$tmp/resident.pid")
+status 1 lab_on $home mvctl migrate "$resident" node1
+says 'to run at home \(mvrun --home\)'
+lab_on $home kill "$resident"
+lab_job=resident lab_job_end 143
+lab_job=job job_pid=$(cat "$tmp/job.pid")
+
+# ---- no place for sockets, at either end ----
+
+for node in node1 node2; do
+	lab_on $node sh -c 'rmdir /run/monovisor/migrate; echo >/run/monovisor/migrate'
+	status 1 move node2
+	says 'cannot make the directory .*: Not a directory'
+	lab_on $node rm /run/monovisor/migrate
+	one_copy
+	equal node1 "$copy_at"
+done
+count_goes_on
+move node2
+count_end
+lab_is_clean
