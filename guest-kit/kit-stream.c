@@ -61,16 +61,48 @@ void stream_out_run(struct stream_out *s, struct link *link)
 
 int stream_in_open(struct stream_in *s, int fd, unsigned channel)
 {
-	*s = (struct stream_in){ .fd = fd, .channel = channel };
+	*s = (struct stream_in){ .fd = fd, .rest = -1, .channel = channel };
 	s->buffer = malloc(job_channels[channel].window);
 	return s->buffer ? 0 : -1;
 }
 
+/* Bytes of a pipe that nobody has read; either end tells. */
+static uint64_t pipe_unread(int fd)
+{
+	int unread = 0;
+
+	return fd >= 0 && !ioctl(fd, FIONREAD, &unread) ? (uint64_t)unread : 0;
+}
+
+uint64_t stream_in_taken(const struct stream_in *s)
+{
+	if (s->keep)
+		return s->written;
+	if (s->keep)
+		return s->written;
+	return s->written - pipe_unread(s->fd >= 0 ? s->fd : s->rest);
+}
+
+/* The job sees the end of its input once our end of the pipe is closed; that of
+ * a reader, which keeps nobody waiting, can still tell what was not read. */
+static void end_input(struct stream_in *s)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", s->fd);
+	s->rest = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	close(s->fd);
+	s->fd = -1;
+}
+
 void stream_in_close(struct stream_in *s, struct link *link)
 {
+	s->written = stream_in_taken(s);
 	if (s->fd >= 0 && !s->keep)
 		close(s->fd);
-	s->fd = -1;
+	if (s->rest >= 0)
+		close(s->rest);
+	s->fd = s->rest = -1;
 	link_consume(link, s->channel, s->used);
 	s->used = 0;
 }
@@ -112,7 +144,7 @@ int stream_in_run(struct stream_in *s, struct link *link)
 			s->start = 0;
 	}
 	if (s->fin && s->fd >= 0 && !s->used && !s->keep)
-		stream_in_close(s, link);
+		end_input(s);
 	return 0;
 }
 

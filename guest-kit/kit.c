@@ -32,8 +32,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define OPEN_PATIENCE_MS 10000 /* for the transport's device to appear */
-#define REDIAL_MS 100
 /* A clock less wrong than this is left alone; more is set or slewed. */
 #define CLOCK_TOLERANCE_NS 20000000ll
 
@@ -418,15 +416,6 @@ static void on_up(void *ctx, uint64_t epoch)
 
 /* ---- the job's end ------------------------------------------------------------ */
 
-/* Bytes of standard input that the job did not read. */
-static uint64_t stdin_unread(int fd)
-{
-	int in_pipe = 0;
-
-	ioctl(fd, FIONREAD, &in_pipe);
-	return (uint64_t)in_pipe;
-}
-
 static void close_terminal(struct kit *kit)
 {
 	if (kit->tty_slave >= 0)
@@ -438,10 +427,8 @@ static void job_ended(struct kit *kit, const struct control_exit *exit)
 {
 	kit->ended = true;
 	kit->exit = *exit;
-	kit->exit.stdin_used = kit->in.written;
-	if (kit->in.fd >= 0)
-		kit->exit.stdin_used -= stdin_unread(kit->in.fd);
 	stream_in_close(&kit->in, kit->link);
+	kit->exit.stdin_used = kit->in.written;
 	close_terminal(kit);
 }
 
@@ -592,28 +579,6 @@ static void run_relay(struct kit *kit)
 	kit->relay = NULL;
 }
 
-static int attach(struct kit *kit, struct err *err)
-{
-	int fd = kit->boot.transport->open(kit->boot.address, err);
-
-	if (fd < 0)
-		return -1;
-	pump_attach(kit->pump, kit->boot.transport, fd, now_ms());
-	return 0;
-}
-
-static void attach_first(struct kit *kit)
-{
-	int64_t give_up = now_ms() + OPEN_PATIENCE_MS;
-	struct err err = { 0 };
-
-	while (attach(kit, &err)) {
-		if (now_ms() > give_up)
-			kit_die("monovisor-kit: %s", err.text);
-		usleep(REDIAL_MS * 100);
-	}
-}
-
 static int loop_timeout(struct kit *kit, int64_t now)
 {
 	int64_t deadline = link_deadline(kit->link);
@@ -630,7 +595,7 @@ static void run_link(struct kit *kit, short revents)
 	struct err err;
 
 	if (pump_fd(kit->pump) < 0) {
-		attach(kit, &err); /* again: home is not there yet */
+		transport_attach(&kit->boot, kit->pump, &err); /* again: home is not there yet */
 		return;
 	}
 	if (pump_run(kit->pump, revents, now_ms()) < 0)
@@ -684,7 +649,7 @@ int main(void)
 	static struct kit kit = {
 		.init_fd = -1, .tty_master = -1, .tty_slave = -1,
 		.out.fd = -1, .err.fd = -1, .tty_out.fd = -1,
-		.in.fd = -1, .tty_in.fd = -1,
+		.in.fd = -1, .in.rest = -1, .tty_in.fd = -1, .tty_in.rest = -1,
 	};
 	struct link_config config = {
 		.side = LINK_GUEST, .nchannels = CHANNEL_COUNT,
@@ -704,7 +669,7 @@ int main(void)
 	kit.pump = kit.link ? pump_new(kit.link) : NULL;
 	if (!kit.pump)
 		kit_die("monovisor-kit: out of memory");
-	attach_first(&kit);
+	transport_attach_first(&kit.boot, kit.pump);
 	kit_say("monovisor-kit: waiting");
 	kit_loop(&kit);
 }

@@ -41,6 +41,16 @@ int boot_parse(const char *cmdline, struct boot_options *options,
 void boot_options(struct boot_options *options);
 int64_t now_ms(void);
 
+/* ---- kit-link.c: the link's transport ------------------------------------ */
+
+#define REDIAL_MS 100
+
+/* Open the transport that the command line names. */
+int transport_attach(const struct boot_options *boot, struct pump *pump,
+		     struct err *err);
+/* The same at the beginning, when its device may take a while to appear. */
+void transport_attach_first(const struct boot_options *boot, struct pump *pump);
+
 /* ---- kit-init.c: the job's init ----------------------------------------- */
 
 enum report_kind {
@@ -104,11 +114,12 @@ struct stream_out {
 
 /* From home to the job: what the descriptor did not take yet. */
 struct stream_in {
-	int fd; /* -1: none or ended */
+	int fd;   /* -1: none or ended */
+	int rest; /* after the end: a reader's end of the pipe, -1: none */
 	unsigned channel;
 	uint8_t *buffer; /* of the channel's window */
 	size_t start, used;
-	uint64_t written; /* bytes the descriptor took */
+	uint64_t written; /* bytes the descriptor took; once closed, its reader */
 	bool fin;         /* nothing more comes */
 	bool keep;        /* the descriptor is somebody else's (the tty) */
 };
@@ -124,6 +135,8 @@ void stream_in_receive(struct stream_in *s, const void *data, size_t len,
 /* Write what the descriptor takes. Returns -1 when its reader is gone. */
 int stream_in_run(struct stream_in *s, struct link *link);
 void stream_in_close(struct stream_in *s, struct link *link);
+/* How much of what the pipe took its reader took from it. */
+uint64_t stream_in_taken(const struct stream_in *s);
 
 /*
  * A terminal for the job, numbered as at home where it can be. Returns the

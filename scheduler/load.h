@@ -52,7 +52,8 @@ enum sched_node_flag {
 	SCHED_SENDING = 2, /* a job is leaving it */
 	SCHED_STAY = 4,    /* its jobs stay where they are */
 	SCHED_OWNER_ACTIVE = 8, /* its owner works at it: guests are not welcome */
-	SCHED_NODE_FLAGS = 15
+	SCHED_MAKING = 16, /* makes room for a job that fits nowhere */
+	SCHED_NODE_FLAGS = 31
 };
 
 struct sched_node {

@@ -79,6 +79,7 @@ void sim_wait(struct sim *sim, uint32_t job)
 	assert(j->state == SIM_PENDING);
 	j->state = SIM_WAITING;
 	j->remaining = j->spec->demand;
+	j->held_at = SIM_NOBODY;
 	sim->waiting[sim->waiting_count++] = job;
 }
 
@@ -284,6 +285,7 @@ static void init_node(struct sim *sim, uint32_t node)
 	n->others = n->spec->others;
 	n->up = true;
 	n->lie = 1;
+	n->held = SIM_NOBODY;
 	sim->ids[node] = sim_id(node);
 	if (sim->method->gossip) {
 		if (known > sim->scenario->node_count)

@@ -203,7 +203,6 @@ void sim_attach(struct sim *sim, uint32_t job, uint32_t node)
 	n->mem_used += j->spec->mem;
 	j->node = node;
 	j->since = sim->now;
-	j->wanted = 0;
 	sim_touch(sim, node);
 	touch_peer(sim, j);
 }
@@ -255,8 +254,11 @@ void sim_vector(struct sim *sim, uint32_t node, struct sched_node *vector)
 		.qemu = 1,
 		.cpu = 1,
 		.state = n->draining ? SCHED_DRAINING : SCHED_OPEN,
-		.flags = (n->in ? SCHED_TAKING : 0) | (n->out ? SCHED_SENDING : 0),
+		.flags = (n->in ? SCHED_TAKING : 0) | (n->out ? SCHED_SENDING : 0) |
+			 (n->held != SIM_NOBODY ? SCHED_MAKING : 0),
 	};
+	if (n->held != SIM_NOBODY) /* kept for that one */
+		vector->mem_free = 0;
 	memcpy(vector->load, n->incoming, sizeof(vector->load));
 	for (i = 0; i < n->job_count; i++) {
 		const struct sim_job *j = &sim->jobs[n->jobs[i]];

@@ -103,7 +103,7 @@ struct sim_job {
 	double since;     /* it came to its node */
 	double tried;     /* last attempt to move it */
 	double ended;
-	uint32_t moves, generation, wanted;
+	uint32_t moves, generation, held_at;
 };
 
 struct sim_node {
@@ -115,6 +115,7 @@ struct sim_node {
 	unsigned in, out;  /* moves under way */
 	unsigned group;    /* of nodes that hear each other */
 	bool up, draining, dirty;
+	uint32_t held;     /* job that room is made for, or SIM_NOBODY */
 	double last;       /* jobs have run until */
 	uint32_t generation;
 	double run_sum, run_from; /* integral of the run queue since the last step */

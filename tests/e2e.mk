@@ -5,6 +5,7 @@ SH_LOG_COMPILER = $(TEST_DRIVER)
 
 e2e_tests = \
 	tests/e2e/agent.sh \
+	tests/e2e/agent-start.sh \
 	tests/e2e/cluster.sh \
 	tests/e2e/everyday.sh \
 	tests/e2e/files.sh \

@@ -95,9 +95,16 @@ lab_is_clean() {
 	local node
 	for node in $(lab_nodes); do
 		wait_until 20 lab_has_no_domain "$node"
+		wait_until 20 lab_has_no_file "$node"
 		equal "" "$(lab_on "$node" find /var/lib/libvirt/qemu/channel -type s)"
 		equal "" "$(lab_on "$node" pgrep -l 'qemu-|^mvrun' || true)"
 	done
+}
+
+# Of jobs and of moves; what is left is the agent's own.
+lab_has_no_file() {
+	[ -z "$(lab_on "$1" find /run/monovisor -mindepth 1 ! -path '*/mvd.sock' ! -path '*/mvd.lock' \
+		! -path '*/mvd.jobs' ! -path '*/migrate')" ]
 }
 
 lab_has_no_domain() {

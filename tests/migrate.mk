@@ -1,6 +1,7 @@
 # Jobs that move between the nodes of a lab. make check-migrate: longer, with the
 # 5,000 files and fifty moves of each program.
 migrate_tests = \
+	tests/e2e/migrate-many.sh \
 	tests/e2e/migrate-programs.sh \
 	tests/e2e/migrate-refused.sh \
 	tests/e2e/migrate-tree.sh \

@@ -65,8 +65,8 @@ node_libvirtd_start() {
 	wait_until 120 node_libvirt_answers
 }
 
-node_libvirtd_stop() {
-	kill "$node_libvirtd_pid"
+node_libvirtd_stop() { # [SIGNAL]
+	kill "-${1:-TERM}" "$node_libvirtd_pid"
 	wait_end "$node_libvirtd_pid" || true
 }
 
@@ -137,6 +137,28 @@ node_is_clean() {
 	equal "" "$(on_node find /var/lib/libvirt/qemu/channel -type s)"
 	must_fail node_runs qemu-system-x86
 	must_fail node_runs mvrun
+	wait_until 10 node_has_no_files
+}
+
+# The agent removes them when libvirt has told it of the end.
+node_has_no_files() {
+	node_files >"$tmp/node-files"
+	[ ! -s "$tmp/node-files" ]
+}
+
+node_files() {
+	on_node find /run/monovisor/mvd.jobs -mindepth 1
+	node_qemu_logs
+}
+
+node_qemu_logs() {
+	on_node find /var/log/libvirt/qemu -name 'mv-*.log'
+}
+
+# What stays for people to read, see mvd(8): the log of a QEMU that crashed, and of one
+# that ended while there was no agent.
+node_drop_logs() {
+	on_node find /var/log/libvirt/qemu -name 'mv-*.log' -delete
 }
 
 node_has_no_domain() {

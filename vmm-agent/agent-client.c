@@ -358,8 +358,9 @@ static int exchange_hellos(struct agent *agent, const char *program,
 	return rc;
 }
 
-/* An agent sees commands and holds transports: only root's or one's own. */
-static int check_peer(int fd, const char *path, struct err *err)
+/* An agent sees commands and holds transports: only root's or one's own. Root may
+ * talk to any, where it gives nothing away. */
+static int check_peer(int fd, const char *path, unsigned flags, struct err *err)
 {
 	struct ucred cred;
 	socklen_t len = sizeof(cred);
@@ -367,6 +368,8 @@ static int check_peer(int fd, const char *path, struct err *err)
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
 		return err_set(err, errno, "cannot identify the agent at %s",
 			       path);
+	if (geteuid() == 0 && flags & AGENT_OF_OTHERS)
+		return 0;
 	if (cred.uid != 0 && cred.uid != geteuid())
 		return err_set(err, EPERM, "the agent at %s belongs to user %u",
 			       path, (unsigned)cred.uid);
@@ -374,7 +377,7 @@ static int check_peer(int fd, const char *path, struct err *err)
 }
 
 /* Returns a connected descriptor or -1; num says whether nobody was there. */
-static int connect_path(const char *path, struct err *err)
+static int connect_path(const char *path, unsigned flags, struct err *err)
 {
 	cleanup_fd int fd = -1;
 	struct sockaddr_un address;
@@ -386,7 +389,7 @@ static int connect_path(const char *path, struct err *err)
 		return err_set(err, errno, "cannot make a socket");
 	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
 		return err_set(err, errno, "cannot reach the agent at %s", path);
-	if (check_peer(fd, path, err) < 0)
+	if (check_peer(fd, path, flags, err) < 0)
 		return -1;
 	return steal_fd(&fd);
 }
@@ -408,22 +411,22 @@ static int private_socket(char *path, size_t size, struct err *err)
 }
 
 /* Connect to the first agent that answers; its path goes to `path`. */
-static int connect_any(char *path, size_t size, struct err *err)
+static int connect_any(char *path, size_t size, unsigned flags, struct err *err)
 {
 	const char *named = getenv("MONOVISOR_SOCKET");
 	int fd;
 
 	if (named && *named) {
 		snprintf(path, size, "%s", named);
-		return connect_path(path, err);
+		return connect_path(path, flags, err);
 	}
 	snprintf(path, size, "%s", AGENT_SYSTEM_SOCKET);
-	fd = connect_path(path, err);
+	fd = connect_path(path, flags, err);
 	if (fd >= 0 || !nobody_there(err) || geteuid() == 0)
 		return fd;
 	if (private_socket(path, size, err) < 0)
 		return -1;
-	return connect_path(path, err);
+	return connect_path(path, flags, err);
 }
 
 static int no_agent(struct err *err)
@@ -450,7 +453,7 @@ static int connect_or_start(struct agent *agent, unsigned flags,
 	const char *named = getenv("MONOVISOR_SOCKET");
 	struct err started = { 0 };
 
-	agent->fd = connect_any(agent->path, sizeof(agent->path), err);
+	agent->fd = connect_any(agent->path, sizeof(agent->path), flags, err);
 	if (agent->fd >= 0)
 		return 0;
 	if (!nobody_there(err))
@@ -460,7 +463,7 @@ static int connect_or_start(struct agent *agent, unsigned flags,
 	/* Another client may start one at the same moment: what counts is
 	 * whether one answers now. */
 	agent_spawn(&started);
-	agent->fd = connect_any(agent->path, sizeof(agent->path), err);
+	agent->fd = connect_any(agent->path, sizeof(agent->path), flags, err);
 	if (agent->fd >= 0)
 		return 0;
 	if (started.text[0])

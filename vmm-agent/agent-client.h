@@ -25,6 +25,8 @@ enum agent_flags {
 	/* Start an agent when none answers: an ordinary user's private one, or
 	 * the system's when the caller is root. */
 	AGENT_START = 1 << 0,
+	/* Let root connect to another user's agent. */
+	AGENT_OF_OTHERS = 1 << 1,
 };
 
 /*

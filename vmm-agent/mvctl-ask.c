@@ -72,7 +72,7 @@ struct json_object *ask_on_the_way(struct json_object *request,
 	struct json_object *answer = NULL;
 	struct agent *agent;
 
-	if (agent_connect(&agent, 0, "mvctl", err) == 0) {
+	if (agent_connect(&agent, AGENT_OF_OTHERS, "mvctl", err) == 0) {
 		if (agent_send(agent, request, err) == 0)
 			answer = receive(agent, progress, ctx, err);
 		agent_free(agent);

@@ -121,8 +121,12 @@ static int order(const struct mvctl_options *options, const char *op,
 	if (!answer)
 		return -1;
 	json_object_put(answer);
-	if (options->json)
-		puts("{ \"ok\": true }");
+	if (options->json) {
+		answer = json_object_new_object();
+		json_object_object_add(answer, "ok", json_object_new_boolean(true));
+		print_json(stdout, answer);
+		json_object_put(answer);
+	}
 	return 0;
 }
 
@@ -175,7 +179,7 @@ static int do_doctor(const struct mvctl_options *options, struct err *err)
 	struct agent *agent = NULL;
 	bool ok;
 
-	agent_connect(&agent, 0, "mvctl", err);
+	agent_connect(&agent, AGENT_OF_OTHERS, "mvctl", err);
 	checks = doctor_checks(agent, err);
 	agent_free(agent);
 	if (options->json)

@@ -17,6 +17,7 @@
 /* A domain that is still on its way is looked at again. */
 #define LOOK_AGAIN_MS 1000
 #define MAX_LOOKS 60
+#define MAX_TAKE_OVERS 3
 
 struct look {
 	struct jobs *jobs;
@@ -71,6 +72,14 @@ static void adopt(struct jobs *jobs, const struct virt_domain *domain,
 		hosting_claim(job);
 }
 
+static void replace_facts(struct job *job, struct job_facts *facts)
+{
+	job_facts_clear(&job->facts);
+	/* The table's key lies in the facts: its text is the same. */
+	job->facts = *facts;
+	memset(facts, 0, sizeof(*facts));
+}
+
 /* It has come back to its home, where its mvrun waits for it. */
 static void come_home(struct job *job, const struct virt_domain *domain,
 		      struct job_facts *facts)
@@ -90,10 +99,7 @@ static void come_home(struct job *job, const struct virt_domain *domain,
 	job->lost = 0;
 	facts->frozen = job->facts.frozen;
 	facts->started |= job->facts.started;
-	job_facts_clear(&job->facts);
-	/* The table's key lies in the facts: its text is the same. */
-	job->facts = *facts;
-	memset(facts, 0, sizeof(*facts));
+	replace_facts(job, facts);
 	take(job, domain);
 	if (by_hand)
 		job_save(job);
@@ -185,6 +191,65 @@ void jobs_look_at(struct jobs *jobs, const char *uuid)
 	virt_describe(jobs->mvd->virt, l->uuid, on_described, l);
 }
 
+/*
+ * A domain that libvirt will not start, because it is there or on its way: a
+ * predecessor had asked for it, and died before libvirt could list it. mvrun was
+ * told then that there is none, and has asked again.
+ */
+
+static gboolean on_take_over(void *p);
+
+static void take_over(struct job *job, const struct virt_domain *domain,
+		      struct job_facts *facts)
+{
+	g_info("job %ld has its domain from an agent before us",
+	       (long)job->facts.pid);
+	replace_facts(job, facts);
+	take(job, domain);
+	if (job->mvrun_gone) {
+		job_destroy(job);
+		return;
+	}
+	job_up(job);
+	job_tell_state(job);
+}
+
+static void on_existing(void *ctx, const struct virt_domain *domain)
+{
+	struct job_facts facts = { 0 };
+	struct job *job = ctx;
+	struct err err = { 0 };
+
+	if (job->stage != JOB_STARTING) {
+		/* It has ended meanwhile. */
+	} else if (!domain || job_facts_from_xml(&facts, domain->metadata, &err) < 0 ||
+		   !is_ours(job->mvd->jobs, domain, &facts)) {
+		job_start_again(job);
+	} else if (domain->moving) {
+		g_timeout_add(LOOK_AGAIN_MS, on_take_over, job_ref(job));
+	} else {
+		take_over(job, domain, &facts);
+	}
+	job_facts_clear(&facts);
+	job_unref(job);
+}
+
+static gboolean on_take_over(void *p)
+{
+	struct job *job = p;
+
+	virt_describe(job->mvd->virt, job->facts.uuid, on_existing, job);
+	return G_SOURCE_REMOVE;
+}
+
+bool job_take_over(struct job *job)
+{
+	if (job->take_overs++ >= MAX_TAKE_OVERS)
+		return false;
+	on_take_over(job_ref(job));
+	return true;
+}
+
 /* A domain that we know and that is still there: catch up. */
 static void catch_up(struct job *job, const struct virt_domain *domain)
 {
@@ -269,14 +334,23 @@ static void vanished(struct job *job)
 		 "was not connected to libvirt");
 }
 
-static bool is_job(void *ctx, const char *uuid)
+struct known {
+	const struct jobs *jobs;
+	const GPtrArray *domains;
+};
+
+/* One that is still on its way is in no table yet. */
+static bool is_known(void *ctx, const char *uuid)
 {
-	return jobs_find(ctx, uuid) != NULL;
+	const struct known *known = ctx;
+
+	return jobs_find(known->jobs, uuid) || is_listed(known->domains, uuid);
 }
 
 void jobs_reconcile(struct jobs *jobs, GPtrArray *domains)
 {
 	g_autoptr(GPtrArray) list = jobs_list(jobs);
+	struct known known = { jobs, domains };
 	unsigned i;
 
 	for (i = 0; i < domains->len; i++)
@@ -288,5 +362,6 @@ void jobs_reconcile(struct jobs *jobs, GPtrArray *domains)
 		    !job->migration && !is_listed(domains, job->facts.uuid))
 			vanished(job);
 	}
-	boot_sweep(jobs->mvd, is_job, jobs);
+	boot_sweep(jobs->mvd, virt_facts(jobs->mvd->virt)->listed, is_known,
+		   &known);
 }

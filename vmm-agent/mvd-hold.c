@@ -260,7 +260,8 @@ void job_resumed(struct job *job)
 
 void job_tell_state(struct job *job)
 {
-	if (job->stage == JOB_UP && !job->freeze.ours)
+	/* One that was recalled from what mvrun says is not known well yet. */
+	if (job->stage == JOB_UP && !job->freeze.ours && job->facts.memory)
 		tell(job, job->freeze.paused ? "suspended" : "resumed", true);
 }
 

@@ -151,15 +151,33 @@ static void take_facts(struct job *job, struct job_facts *facts)
 
 	/* What only home knows stays home's. */
 	facts->started |= started;
-	facts->frozen = frozen;
+	if (job->facts.memory)
+		facts->frozen = frozen;
 	job_facts_clear(&job->facts);
 	job->facts = *facts;
 	memset(facts, 0, sizeof(*facts));
 }
 
+static void follow_pause(struct job *job, bool paused)
+{
+	if (paused && !job->freeze.paused)
+		job_paused(job);
+	else if (!paused && job->freeze.paused)
+		job_resumed(job);
+}
+
+/* After a restart: mvrun may know already. */
+static void learn_pause(struct job *job, bool paused)
+{
+	job->freeze.paused = paused;
+	job->freeze.ours = paused && job->facts.frozen;
+	job->freeze.seen = true;
+	job_tell_state(job);
+}
+
 /* A host knows a job that we do not: we have been restarted. */
 static enum verdict recall(struct jobs *jobs, const char *host,
-			   struct job_facts *facts)
+			   struct job_facts *facts, bool paused)
 {
 	struct err err = { 0 };
 	struct job *job;
@@ -175,6 +193,7 @@ static enum verdict recall(struct jobs *jobs, const char *host,
 		jobs_remove(job);
 		return VERDICT_DESTROY;
 	}
+	learn_pause(job, paused);
 	return VERDICT_KEEP;
 }
 
@@ -197,14 +216,6 @@ static void count_move(struct job *job, const char *from)
 	job_save(job);
 }
 
-static void follow_pause(struct job *job, bool paused)
-{
-	if (paused && !job->freeze.paused)
-		job_paused(job);
-	else if (!paused && job->freeze.paused)
-		job_resumed(job);
-}
-
 static enum verdict judge_known(struct job *job, const char *host,
 				const struct claim *claim,
 				struct job_facts *facts)
@@ -214,6 +225,8 @@ static enum verdict judge_known(struct job *job, const char *host,
 		       facts && facts->moves == job->facts.moves;
 	g_autofree char *from = g_strdup(job->host ? job->host :
 					 job->mvd->node);
+	/* What mvrun has told an agent that was restarted is not all. */
+	bool known = job->facts.memory > 0;
 
 	if (job->stage != JOB_UP)
 		return VERDICT_WAIT;
@@ -222,7 +235,8 @@ static enum verdict judge_known(struct job *job, const char *host,
 		return moved ? VERDICT_DESTROY : VERDICT_WAIT;
 	if (!is_acceptable(job, host, claim->incarnation))
 		return VERDICT_WAIT;
-	if ((moved || claim->incarnation > job->facts.incarnation) && !facts)
+	if ((moved || claim->incarnation > job->facts.incarnation || !known) &&
+	    !facts)
 		return VERDICT_FACTS;
 	heard_of(job);
 	if (claim->incarnation > job->facts.incarnation && !moved)
@@ -233,7 +247,10 @@ static enum verdict judge_known(struct job *job, const char *host,
 		moved_to(job, host);
 	if (by_hand && strcmp(from, host) != 0)
 		count_move(job, from);
-	follow_pause(job, claim->paused);
+	if (known)
+		follow_pause(job, claim->paused);
+	else
+		learn_pause(job, claim->paused);
 	return VERDICT_KEEP;
 }
 
@@ -261,8 +278,9 @@ enum verdict home_judge(struct jobs *jobs, const char *host,
 		verdict = judge_known(job, host, claim,
 				      claim->facts ? &facts : NULL);
 	else
-		verdict = claim->facts ? recall(jobs, host, &facts) :
-					 VERDICT_FACTS;
+		verdict = claim->facts ?
+			  recall(jobs, host, &facts, claim->paused) :
+			  VERDICT_FACTS;
 	job_facts_clear(&facts);
 	return verdict;
 }
@@ -420,6 +438,21 @@ void home_moving(struct job *job, const char *to, unsigned incarnation)
 
 /* Restarted */
 
+static struct json_object *have(const struct job *job)
+{
+	struct json_object *body = json_object_new_object();
+
+	event_add_string(body, "op", "have");
+	event_add_string(body, "uuid", job->facts.uuid);
+	return body;
+}
+
+static void on_recalled(void *ctx, const struct peer_reply *reply)
+{
+	(void)ctx;
+	(void)reply;
+}
+
 struct job *home_recall(struct jobs *jobs, struct client *client,
 			const struct request *request)
 {
@@ -442,6 +475,9 @@ struct job *home_recall(struct jobs *jobs, struct client *client,
 		jobs_remove(job);
 		return NULL;
 	}
+	/* It will tell all that there is to know. */
+	peer_ask(jobs->mvd->peers, job->host, have(job), FIND_MS, on_recalled,
+		 NULL);
 	return job;
 }
 
@@ -490,7 +526,6 @@ static void find_job(struct job *job)
 {
 	struct peers *peers = job->mvd->peers;
 	struct search *search = g_new0(struct search, 1);
-	struct json_object *body;
 	struct peer_info info;
 	unsigned i;
 
@@ -500,11 +535,8 @@ static void find_job(struct job *job)
 		peers_get(peers, i, &info);
 		if (info.self)
 			continue;
-		body = json_object_new_object();
-		event_add_string(body, "op", "have");
-		event_add_string(body, "uuid", job->facts.uuid);
 		search->asked++;
-		peer_ask(peers, info.name, body, FIND_MS, on_have, search);
+		peer_ask(peers, info.name, have(job), FIND_MS, on_have, search);
 	}
 	search_unref(search);
 }

@@ -41,6 +41,7 @@ struct job {
 	const char *phase;     /* the last one sent */
 	bool stopped_early;    /* ended while libvirt was still starting it */
 	enum virt_event stop;
+	unsigned take_overs;   /* how often libvirt would not start it: it has one */
 	unsigned cid;          /* vsock address, 0: none */
 	/* Where it is. Both roles may be played by one node, and often are. */
 	char *host;            /* the peer that has its microVM; NULL: we have */
@@ -148,6 +149,8 @@ void job_fill_facts(struct job_facts *facts, const struct mvd *mvd,
 		    const struct client *client, const struct request *request);
 /* Its domain is there, here or at its host. */
 void job_up(struct job *job);
+/* libvirt has it neither running nor on its way: ask for it once more. */
+void job_start_again(struct job *job);
 /* It cannot begin, and is out of the table now. */
 void job_fail(struct job *job, const char *text, const char *hint);
 void job_send(struct job *job, unsigned boot_limit);
@@ -160,6 +163,9 @@ void job_boot_failed(struct job *job);
 
 /* libvirt answers: adopt, reap and destroy until table and libvirt agree. */
 void jobs_reconcile(struct jobs *jobs, GPtrArray *domains);
+/* Look for the domain that libvirt has already instead of starting it. False: enough
+ * of that. */
+bool job_take_over(struct job *job);
 /* A domain runs that was not here before: it has come from another node. */
 void jobs_look_at(struct jobs *jobs, const char *uuid);
 

@@ -57,7 +57,7 @@ struct op {
 	virt_done_fn done;
 	void *ctx;
 	char *error;
-	bool no_domain;
+	bool no_domain, exists;
 	unsigned cid;
 };
 
@@ -230,6 +230,7 @@ static int list_domains(struct setup *setup)
 	virDomainPtr *domains;
 	int n, i;
 
+	setup->facts.listed = g_get_real_time();
 	n = virConnectListAllDomains(setup->conn, &domains,
 				     VIR_CONNECT_LIST_DOMAINS_ACTIVE);
 	if (n < 0)
@@ -541,6 +542,8 @@ static void op_start(struct op *op)
 	char *xml;
 
 	if (!dom) {
+		/* Running, or being started: libvirt says so of other things as well. */
+		op->exists = virGetLastErrorCode() == VIR_ERR_OPERATION_INVALID;
 		op_fail(op);
 		return;
 	}
@@ -602,6 +605,7 @@ static void op_done(GObject *source, GAsyncResult *result, void *ctx)
 	struct virt_result done = {
 		.error = op->error,
 		.no_domain = op->no_domain,
+		.exists = op->exists,
 		.cid = op->cid,
 	};
 

@@ -55,6 +55,7 @@ struct virt_facts {
 	const char *kvm_cpu;        /* domain_cpu_baseline(); NULL: none */
 	char *kvm_error;            /* NULL: libvirt offers KVM domains */
 	char *microvm_error;        /* NULL: QEMU has the microvm machine */
+	gint64 listed;              /* when it was asked for its domains, µs since 1970 */
 };
 
 struct virt_handlers {
@@ -68,6 +69,7 @@ struct virt_handlers {
 struct virt_result {
 	const char *error; /* NULL: done */
 	bool no_domain;    /* it failed because there is no such domain */
+	bool exists;       /* virt_start(): it failed, perhaps because there is one */
 	unsigned cid;      /* virt_start(): the guest's vsock address, or 0 */
 };
 typedef void (*virt_done_fn)(void *ctx, const struct virt_result *result);

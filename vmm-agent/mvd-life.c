@@ -315,6 +315,15 @@ static void job_saved(struct job *job)
 			 "(virsh restore FILE)");
 }
 
+/* Without its program: the kit does so when it finds no transport. Home decides for
+ * a job that is here from another node. */
+static bool may_boot_again(const struct job *job, enum virt_event event)
+{
+	return event == VIRT_SHUTDOWN && job->facts.transport == JOB_VSOCK &&
+	       !job->foreign && !job->mvrun_gone && !job->facts.started &&
+	       job->facts.boots < MAX_BOOTS;
+}
+
 /* A domain ended by itself, or by somebody else than us. */
 static void job_stop(struct job *job, enum virt_event event)
 {
@@ -324,6 +333,13 @@ static void job_stop(struct job *job, enum virt_event event)
 	g_autofree char *text = NULL;
 	enum gone_reason reason = console_judge(tail, &text);
 
+	if (reason == GONE_UNKNOWN && may_boot_again(job, event)) {
+		g_message("job %ld: its guest did not find the way out by vsock",
+			  (long)job->facts.pid);
+		job_attach_stop(job);
+		job_reboot(job);
+		return;
+	}
 	if (reason != GONE_UNKNOWN) {
 		/* A panic reboots the guest, which libvirt reports as one of
 		 * the others. */
@@ -347,9 +363,21 @@ static void job_stop(struct job *job, enum virt_event event)
 	job_gone(job, reason, text);
 }
 
-static void start_failed(struct job *job, const char *error)
+void job_start_again(struct job *job)
 {
+	job->stage = JOB_WAITING;
+	job->stopped_early = false;
+	job->facts.boots--;
+	job_advance(job);
+}
+
+static void start_failed(struct job *job, const struct virt_result *result)
+{
+	const char *error = result->error;
 	g_autofree char *text = NULL;
+
+	if (result->exists && job_take_over(job))
+		return;
 
 	/* A host whose vsock does not work after all. */
 	if (job->facts.transport == JOB_VSOCK && !job->mvrun_gone &&
@@ -373,7 +401,7 @@ static void start_done(void *ctx, const struct virt_result *result)
 	}
 	job->cid = result->cid;
 	if (result->error)
-		start_failed(job, result->error);
+		start_failed(job, result);
 	else if (job->mvrun_gone) {
 		job->stage = JOB_UP;
 		job_destroy(job);
@@ -556,14 +584,28 @@ static int check_run(const struct jobs *jobs, const struct client *client,
 	return 0;
 }
 
+/* It was adopted after its mvrun had heard that there is no such job: libvirt was
+ * still starting the domain that an agent before us had asked for. */
+static void ask_again(struct job *job, struct client *client)
+{
+	job->client = client;
+	job_send(job, boot_limit(job));
+	job_tell_state(job);
+	job_attach(job);
+}
+
 int job_run(struct jobs *jobs, struct client *client,
 	    const struct request *request, struct err *err)
 {
 	struct mvd *mvd = jobs->mvd;
 	struct job_facts facts = { 0 };
 	struct node_memory memory;
-	struct job *job;
+	struct job *job = jobs_find(jobs, request->uuid);
 
+	if (job && job_owned_by(job, client) && job->client != client) {
+		ask_again(job, client);
+		return 0;
+	}
 	if (check_run(jobs, client, request, err) < 0)
 		return -1;
 	facts.memory = request->memory;

@@ -219,8 +219,11 @@ static void hear_closed(struct deputy *d, uint32_t channel)
 
 	if (channel != CHANNEL_STDIN || !d->stdin_open)
 		return;
-	/* Whoever writes to our stdin should see that its reader is gone. */
 	d->stdin_open = false;
+	/* What is left of a file is for whoever reads next. */
+	if (lseek(0, 0, SEEK_CUR) >= 0)
+		return;
+	/* Whoever writes to our stdin should see that its reader is gone. */
 	null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	if (null >= 0 && dup2(null, 0) == 0)
 		close(null);

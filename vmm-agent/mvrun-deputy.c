@@ -204,6 +204,9 @@ static void run_sources(struct deputy *d, const struct pollfd *p)
 {
 	ssize_t n;
 
+	/* This round may have brought the job's end, and its input is given back. */
+	if (d->state >= DEPUTY_ENDS)
+		return;
 	if (p[ON_STDIN].revents && d->stdin_open) {
 		n = source_run(0, CHANNEL_STDIN, d->link);
 		d->stdin_open = n != 0;

@@ -58,5 +58,5 @@ says "^touch: cannot touch 'new': Permission denied"
 status 126 job "$tmp/home/dir/program"
 says "^mvrun: cannot execute '$tmp/home/dir/program': Permission denied"
 kill "$home_pid"
-wait "$home_pid"
+wait_end "$home_pid"
 node_is_clean

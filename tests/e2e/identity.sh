@@ -26,8 +26,9 @@ same_as=()
 # The first process has the pid of mvrun, and is a child of process 1.
 # shellcheck disable=SC2016
 node_exec mvrun sh -c 'echo $$ $PPID' >"$tmp/pid" &
-wait $!
-equal "$! 1" "$(cat "$tmp/pid")"
+first=$!
+wait_end $first
+equal "$first 1" "$(cat "$tmp/pid")"
 
 # The clock is home's: make compares it with the times of home's files.
 before=$(date +%s)

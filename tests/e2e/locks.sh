@@ -5,8 +5,8 @@
 node_up
 
 # What a job has written is at home when write() returns.
-job_start sh -c 'cd "$1"; echo ready; echo now >seen; sleep 60' sh "$tmp"
-wait_until 5 grep -q now "$tmp/seen"
+job_start sh -c 'exec 9>"$1/seen"; echo now >&9; echo ready; sleep 60' sh "$tmp"
+equal now "$(cat "$tmp/seen")"
 
 # What home writes, the job sees.
 kill "$job_pid"
@@ -46,6 +46,6 @@ holder=$!
 wait_until 10 grep -q ready "$tmp/holder"
 status 9 job python3 -c "$posix_lock" "$tmp/lock" 0
 kill $holder
-wait $holder || true
+wait_end $holder || true
 
 node_is_clean

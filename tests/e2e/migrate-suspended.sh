@@ -29,15 +29,15 @@ count_start $home --on node1
 # ---- suspended by its user ----
 
 lab_on $home mvctl suspend "$job_pid"
-wait_until 20 is_so suspended node1
+wait_until 40 is_so suspended node1
 move node2
-wait_until 20 is_so suspended node2
+wait_until 40 is_so suspended node2
 equal "node2 paused" "$(copies)"
 stands_still
 move $home
-wait_until 20 is_so suspended $home
+wait_until 40 is_so suspended $home
 move node1
-wait_until 20 is_so suspended node1
+wait_until 40 is_so suspended node1
 # Its agents learn it again.
 for node in node1 $home; do
 	"$mvlab" mvd "$node" kill
@@ -46,37 +46,53 @@ for node in node1 $home; do
 done
 stands_still
 lab_on $home mvctl resume "$job_pid"
-wait_until 20 is_so running node1
+wait_until 40 is_so running node1
 count_goes_on
 count_is_exact
 
-# ---- stopped: Ctrl-Z, or SIGSTOP to its mvrun ----
+# ---- its mvrun is stopped, as by Ctrl-Z ----
 
-for signal in TSTP STOP; do
-	lab_on $home kill -$signal "$job_pid"
-	wait_until 20 is_so stopped node1
-	move node2
-	wait_until 20 is_so stopped node2
-	equal "node2 paused" "$(copies)"
-	stands_still
+# Nobody but us would continue what runs it in its node.
+stop() {
+	lab_on $home kill -STOP "$job_pid"
+}
+continue_it() {
+	kill -CONT $job_waiter
 	lab_on $home kill -CONT "$job_pid"
-	wait_until 20 is_so running node2
-	count_goes_on
-	move node1
-	count_goes_on
-	count_is_exact
+}
+cleanup_fn kill -CONT $job_waiter
+stop
+wait_until 40 is_so stopped node1
+for node in node2 $home node1; do
+	move $node
+	wait_until 40 is_so stopped $node
+	equal "$node paused" "$(copies)"
 done
-[ "$(grep -c 'suspended by\|resumed by' "$tmp/job.err")" = "$(wc -l <"$tmp/job.err")" ]
+for node in node1 $home; do
+	"$mvlab" mvd "$node" kill
+	"$mvlab" mvd "$node" start
+	wait_until 30 is_so stopped node1
+done
+stands_still
+continue_it
+wait_until 40 is_so running node1
+count_goes_on
+move node2
+move node1
+count_goes_on
+count_is_exact
+# It has heard of the user's wishes, and nothing else.
+equal "suspended resumed" "$(sed 's/.* was //; s/ by mvctl .*//' "$tmp/job.err" | paste -sd ' ')"
 
 # ---- it has to stay ----
 
+job=$job_pid waiter=$job_waiter
 lab_job=resident lab_job_start $home --home sh -c 'echo ready; exec sleep 1000'
-resident=$(cat "$tmp/resident.pid")
-status 1 lab_on $home mvctl migrate "$resident" node1
+status 1 lab_on $home mvctl migrate "$job_pid" node1
 says 'to run at home \(mvrun --home\)'
-lab_on $home kill "$resident"
+lab_on $home kill "$job_pid"
 lab_job=resident lab_job_end 143
-lab_job=job job_pid=$(cat "$tmp/job.pid")
+job_pid=$job job_waiter=$waiter
 
 # ---- no place for sockets, at either end ----
 

@@ -56,7 +56,8 @@ past() { # SECONDS, since the job began
 	[ $(($(date +%s) - began)) -ge "$1" ]
 }
 wait_until 20 past 11
-status 0 on_node mvctl suspend "$job_pid"
+status 0 on_node mvctl --json suspend "$job_pid"
+equal "{'ok': True}" "$(json x)"
 sleep 1
 one=$(lines)
 sleep 2
@@ -64,7 +65,8 @@ equal "$one" "$(lines)"
 status 0 on_node mvctl jobs --json
 equal suspended "$(json 'x[0]["state"]')"
 since=$(date +%s.%N)
-status 0 on_node mvctl resume counter
+status 0 on_node mvctl resume counter --json
+equal "{'ok': True}" "$(json x)"
 wait_until 10 grows
 # Its clock stood still, and is put right at once.
 wait_until 4 clock_is_right
@@ -82,7 +84,8 @@ status 0 on_node mvctl kill "$job_pid"
 job_end 143
 # shellcheck disable=SC2016
 job_start sh -c 'trap "echo usr1; exit 6" USR1; echo ready; while :; do sleep 0.1; done'
-status 0 on_node mvctl kill -USR1 "$job_pid"
+status 0 on_node mvctl kill --json -USR1 "$job_pid"
+equal "{'ok': True}" "$(json x)"
 job_end 6
 
 # What is not there.

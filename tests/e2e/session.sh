@@ -121,6 +121,13 @@ node_exec "${as_user[@]}" env "HOME=$tmp/home" "XDG_RUNTIME_DIR=$runtime" \
 	mvrun sh -c 'echo ready; exec sleep 600' </dev/null >"$tmp/job.out" 2>"$tmp/job.err" &
 job_pid=$!
 wait_until 60 grep -q ready "$tmp/job.out"
+# Root sees and touches the jobs of another's agent, if told where that is.
+status 0 on_node env "MONOVISOR_SOCKET=$runtime/monovisor/mvd.sock" mvctl info "$job_pid"
+says nobody
+status 0 on_node env "MONOVISOR_SOCKET=$runtime/monovisor/mvd.sock" mvctl suspend "$job_pid"
+status 0 on_node env "MONOVISOR_SOCKET=$runtime/monovisor/mvd.sock" mvctl resume "$job_pid"
+status 125 on_node env "MONOVISOR_SOCKET=$runtime/monovisor/mvd.sock" mvrun true
+says "^mvrun: the agent at .* belongs to user"
 kill -KILL "$job_pid"
 job_end 137
 session_is_clean

@@ -4,13 +4,23 @@
 . "$(dirname "$0")/../lib.sh"
 node_up
 
-# shellcheck disable=SC2016
-catcher='for s in HUP INT QUIT USR1 USR2 TERM WINCH CONT ALRM URG IO PIPE ABRT FPE BUS SYS XFSZ; do trap "echo $s" $s; done
-	trap "echo end; exit 9" RTMIN
-	echo ready
-	while :; do sleep 0.05; done'
-job_start bash -c "$catcher"
-for name in HUP INT QUIT USR1 USR2 TERM WINCH ALRM URG IO PIPE ABRT FPE BUS SYS XFSZ; do
+# All but KILL and STOP, which cannot be caught, and the C library's own two. In
+# Python, because a shell has its own ideas of SEGV, CHLD and the stops.
+catcher='import os, signal, sys, time
+def caught(number, frame):
+    print(names[number], flush=True)
+    if number == signal.SIGRTMIN:
+        sys.exit(9)
+names = {getattr(signal, "SIG" + name): name for name in sys.argv[1:]}
+for number in names:
+    signal.signal(number, caught)
+print("ready", flush=True)
+while True:
+    time.sleep(0.05)'
+caught=(HUP INT QUIT USR1 USR2 TERM WINCH ALRM URG IO PIPE ABRT FPE BUS SYS XFSZ SEGV ILL TRAP
+	CHLD TTIN TTOU VTALRM PROF XCPU STKFLT PWR RTMAX)
+job_start python3 -c "$catcher" "${caught[@]}" CONT RTMIN
+for name in "${caught[@]}"; do
 	kill -$name "$job_pid"
 	wait_until 10 grep -qx $name "$tmp/job.out"
 done

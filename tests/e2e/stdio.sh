@@ -21,6 +21,19 @@ seq 1000 >"$tmp/numbers"
 equal 1 "$one"
 equal "$(seq 2 1000 | head -c 10)" "$(cat "$tmp/head")"
 equal "$(seq 2 1000 | tail -c +11 | head -n 1)" "$next"
+# The same with a file that has no name any more, which a job cannot open: all of
+# it in a pipe at once, more than that, and left by the job before its end.
+left() { # LINES COMMAND...: what is left after the job read from a file so long
+	seq "$1" >"$tmp/nameless"
+	shift
+	on_node bash -c 'exec <"$0"; rm "$0"; read -r one; mvrun "$@"; IFS= read -r next; echo "$one|$next"' \
+		"$tmp/nameless" "$@"
+}
+equal "23456 1|7" "$(left 1000 sh -c 'head -c 10 | tr -d "\n"; echo -n " "')"
+equal "23456 1|7" "$(left 300000 sh -c 'head -c 10 | tr -d "\n"; echo -n " "')"
+equal "2 1|3" "$(left 10 sh -c 'read -r x; exec <&-; echo -n "$x "; sleep 1')"
+equal "2 1|3" "$(left 300000 sh -c 'read -r x; exec <&-; echo -n "$x "; sleep 1')"
+equal "9 1|" "$(left 10 sh -c 'wc -l | tr "\n" " "')"
 same_stdin=$tmp/numbers
 same sh -c 'read a; read b; echo $a $b; wc -l'
 same_stdin=/dev/null
@@ -51,7 +64,7 @@ equal "$(on_node sh -c 'sh -c "echo x; echo \$? >&2" >&-' 2>&1 | tail -n 1)" \
 job sh -c 'for i in $(seq 50); do echo one; done' >"$tmp/one" &
 first=$!
 job sh -c 'for i in $(seq 50); do echo two; done' >"$tmp/two"
-wait $first
+wait_end $first
 equal "50 one" "$(uniq -c "$tmp/one" | xargs)"
 equal "50 two" "$(uniq -c "$tmp/two" | xargs)"
 node_is_clean

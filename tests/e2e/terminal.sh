@@ -26,6 +26,7 @@ pty -- sh -c 'mvrun sh -c "for fd in 0 1 2; do test -t \$fd; echo \$fd \$?; done
 equal "0 1 1 0 2 1" "$(tr -d '\r' <"$tmp/some" | paste -sd ' ')"
 
 # A shell with job control: typing, Ctrl-C, Ctrl-Z, fg, the window's size.
+rc=0
 pty 'expect:[#$] ' 'send:echo $((6*7))\r' 'expect:42\r' \
 	'expect:[#$] ' 'send:sleep 100\r' 'sleep:1' 'send:\x03' \
 	'expect:[#$] ' 'send:echo after $?\r' 'expect:after 130' \
@@ -34,7 +35,8 @@ pty 'expect:[#$] ' 'send:echo $((6*7))\r' 'expect:42\r' \
 	'expect:[#$] ' 'send:fg\r' 'sleep:1' 'send:\x03' \
 	'expect:[#$] ' 'size:33x99' 'sleep:1' 'send:stty size\r' 'expect:33 99' \
 	'expect:[#$] ' 'send:exit 7\r' \
-	-- mvrun bash --norc --noprofile -i >"$tmp/shell" || equal 7 $?
+	-- mvrun bash --norc --noprofile -i >"$tmp/shell" || rc=$?
+equal 7 $rc
 
 # Ctrl-C, Ctrl-\ and a kill end a job that does not care, and the shell outside
 # sees by which signal; the terminal's settings are as before (pty checks that).
@@ -43,11 +45,19 @@ for key in '\x03 130' '\x1c 131'; do
 		-- bash -c 'trap : INT QUIT; mvrun sh -c "ulimit -c 0; echo go; exec sleep 100"; echo status $?' \
 		>"$tmp/key"
 done
-rc=0
+
+# However a job ends whose mvrun has made the terminal raw, it is restored.
+ends() { # STATUS STEP
+	local rc=0
+	pty 'expect:go' raw: "$2" -- mvrun sh -c 'stty raw -echo; echo go; read x' >"$tmp/raw" || rc=$?
+	equal "$1" $rc
+}
 # shellcheck disable=SC2016
-pty 'expect:go' 'run:kill -TERM $PID' -- mvrun sh -c 'stty raw -echo; echo go; exec sleep 100' \
-	>"$tmp/raw" || rc=$?
-equal 143 $rc
+ends 143 'run:kill -TERM $PID'
+# shellcheck disable=SC2016
+ends 137 'run:kill -KILL $PID'
+# shellcheck disable=SC2016
+ends 125 'run:virsh -q -c qemu:///system destroy mv-root-sh-$PID'
 
 # Ctrl-Z stops mvrun for the shell that started it; fg goes on with the job.
 pty 'expect:[#$] ' "send:mvrun sh -c 'echo go; read x; echo got \$x'\\r" 'expect:go\r' \

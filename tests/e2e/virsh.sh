@@ -155,4 +155,6 @@ begin sh -c 'echo ready; sleep 60'
 kill -KILL "$(on_node cat "/run/libvirt/qemu/$(job_domain "$job_pid").pid")"
 job_end 125
 grep -q '^mvrun: ' "$tmp/job.err"
+[ -n "$(node_qemu_logs)" ] # for people
+node_drop_logs
 node_is_clean

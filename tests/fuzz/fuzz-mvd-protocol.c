@@ -48,8 +48,8 @@ size_t fuzz_example(unsigned n, uint8_t *out, size_t size)
 		"512,\"cpus\":2,\"pin\":false,\"home\":true}",
 		"{\"op\":\"attach\",\"uuid\":\"6f6f0000-1111-2222-3333-44445555aaaa\"}",
 		"{\"op\":\"jobs\",\"all\":true}",
-		"{\"op\":\"cluster\",\"action\":\"join\",\"host\":\"10.0.0.1\","
-		"\"token\":\"mv1-0011-2233\",\"name\":\"n\",\"port\":7480}",
+		"{\"op\":\"cluster\",\"action\":\"join\",\"host\":\"h\",\"token\":\"t\"}",
+		"{\"op\":\"cluster\",\"action\":\"init\",\"name\":\"n\",\"port\":7480}",
 		"{\"op\":\"kill\",\"job\":\"4711\",\"signal\":9}",
 		"{\"op\":\"doctor\",\"more\":[{\"a\":[1,2.5e3,null]}]}",
 	};

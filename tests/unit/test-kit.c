@@ -182,6 +182,39 @@ static void input_waits_for_its_reader(void **state)
 	assert_int_equal(read(fds[0], got, 1), 0);
 	assert_int_equal(in.written, sizeof(bytes));
 	close(fds[0]);
+	stream_in_close(&in, guest);
+	assert_int_equal(in.rest, -1);
+}
+
+/* Before its end, after it, and when the reader has closed it. */
+static void input_that_nobody_reads_is_counted(void **state)
+{
+	static uint8_t bytes[3000], got[1000];
+	int64_t now = 1000;
+	int fds[2];
+
+	(void)state;
+	for (int when = 0; when < 3; when++) {
+		assert_int_equal(pipe2(fds, O_NONBLOCK), 0);
+		assert_int_equal(stream_in_open(&in, fds[1], CHANNEL_STDIN), 0);
+		assert_int_equal(link_send(home, CHANNEL_STDIN, bytes, sizeof(bytes)), 0);
+		now = exchange(now);
+		in.fin = when == 1;
+		assert_int_equal(stream_in_run(&in, guest), 0);
+		assert_int_equal(in.fd < 0, when == 1);
+		assert_int_equal(stream_in_taken(&in), 0);
+		assert_int_equal(read(fds[0], got, sizeof(got)), sizeof(got));
+		if (when == 2)
+			close(fds[0]);
+		assert_int_equal(stream_in_taken(&in), sizeof(got));
+		stream_in_close(&in, guest);
+		assert_int_equal(in.written, sizeof(got));
+		assert_int_equal(stream_in_taken(&in), sizeof(got));
+		if (when != 2)
+			close(fds[0]);
+		free(in.buffer);
+		in.buffer = NULL;
+	}
 }
 
 static void input_whose_reader_is_gone_says_so(void **state)
@@ -410,6 +443,8 @@ int main(void)
 			output_is_taken_only_as_far_as_there_is_room, make_links, free_links),
 		cmocka_unit_test_setup_teardown(
 			input_waits_for_its_reader, make_links, free_links),
+		cmocka_unit_test_setup_teardown(
+			input_that_nobody_reads_is_counted, make_links, free_links),
 		cmocka_unit_test_setup_teardown(
 			input_whose_reader_is_gone_says_so, make_links, free_links),
 		cmocka_unit_test(signal_characters_are_recognised),

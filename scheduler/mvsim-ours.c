@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The scheduler's own code, as the agent runs it. */
+#include "scheduler/balance.h"
+#include "scheduler/mvsim-methods.h"
+#include "scheduler/usher.h"
+
+#include <math.h>
+
+struct ours {
+	bool place; /* else jobs start at home */
+	bool move;
+	bool wait;  /* else a job that fits nowhere starts at home all the same */
+};
+
+#define ATTEMPTS 4 /* reservations, for one decision */
+
+static struct sched_view view_of(struct sim *sim, uint32_t node, struct sched_node *self)
+{
+	struct sim_node *n = &sim->nodes[node];
+
+	sim_vector(sim, node, self);
+	return (struct sched_view){
+		.policy = &sim->policy,
+		.self = self,
+		.peers = n->gossip.nodes + 1,
+		.count = n->gossip.count - 1,
+		.now = sim->now,
+		.bandwidth = sim->scenario->params.file_rate,
+	};
+}
+
+/* Ask the target for room; what it says of itself is known from then on. */
+static bool reserve(struct sim *sim, uint32_t from, uint32_t to,
+		    const struct sched_job *job, double expected, bool moves)
+{
+	struct sched_reason reason;
+	struct sched_node vector;
+
+	if (!sim_reachable(sim, from, to)) {
+		gossip_forget(&sim->nodes[from].gossip, sim_id(to));
+		return false;
+	}
+	sim_vector(sim, to, &vector);
+	reason = sched_admit(&sim->policy, &vector, job, expected,
+			     sim->scenario->params.file_rate, moves, sim->now);
+	if (reason.why == SCHED_WHY_NONE)
+		sched_node_add(&vector, job);
+	if (to != from)
+		gossip_note(&sim->nodes[from].gossip, &vector);
+	if (reason.why != SCHED_WHY_NONE)
+		sim->stats.refused++;
+	return reason.why == SCHED_WHY_NONE;
+}
+
+static bool try_place(struct sim *sim, uint32_t job)
+{
+	uint32_t home = sim->jobs[job].spec->home, attempt;
+	struct sched_node self;
+	struct sched_job vector;
+
+	sim_job_vector(sim, job, &vector);
+	for (attempt = 0; attempt < ATTEMPTS; attempt++) {
+		struct sched_view view = view_of(sim, home, &self);
+		struct sched_place place = sched_place(&view, &vector, &sim->random);
+
+		sim->stats.decisions++;
+		if (!place.node)
+			return false;
+		if (reserve(sim, home, sim_of_id(place.node->id), &vector, place.cost,
+			    false)) {
+			sim_start(sim, job, sim_of_id(place.reason.node));
+			return true;
+		}
+	}
+	return false;
+}
+
+static void ours_arrive(struct sim *sim, uint32_t job)
+{
+	const struct ours *ours = sim->method->options;
+	uint32_t home = sim->jobs[job].spec->home;
+
+	if (ours->place && try_place(sim, job))
+		return;
+	if (ours->wait)
+		sim_wait(sim, job);
+	else
+		sim_start(sim, job, home);
+}
+
+/* A node keeps what it has free for the job, and sends others away for it. */
+static void hold_room(struct sim *sim, uint32_t job, uint32_t home)
+{
+	const struct sched_node *node;
+	struct sched_job vector;
+	struct sched_node self;
+	struct sched_view view = view_of(sim, home, &self);
+
+	sim_job_vector(sim, job, &vector);
+	node = sched_room(&view, &vector);
+	if (!node || !sim_reachable(sim, home, sim_of_id(node->id)) ||
+	    sim->nodes[sim_of_id(node->id)].held != SIM_NOBODY)
+		return;
+	sim->nodes[sim_of_id(node->id)].held = job;
+	sim->jobs[job].held_at = sim_of_id(node->id);
+}
+
+static bool start_held(struct sim *sim, uint32_t job)
+{
+	uint32_t node = sim->jobs[job].held_at;
+
+	if (node == SIM_NOBODY || !sim->nodes[node].up ||
+	    sim_free(sim, node) < sim->jobs[job].spec->mem)
+		return false;
+	sim->nodes[node].held = SIM_NOBODY;
+	sim_start(sim, job, node);
+	return true;
+}
+
+static bool try_waiting(struct sim *sim, uint32_t job)
+{
+	struct sim_job *j = &sim->jobs[job];
+
+	if (j->held_at != SIM_NOBODY)
+		return start_held(sim, job);
+	if (try_place(sim, job))
+		return true;
+	if (sim->now - j->spec->arrival > sim->policy.patience)
+		hold_room(sim, job, j->spec->home);
+	return false;
+}
+
+static void retry_waiting(struct sim *sim, uint32_t node)
+{
+	uint32_t i = 0, kept = 0;
+
+	for (i = 0; i < sim->waiting_count; i++) {
+		uint32_t job = sim->waiting[i];
+
+		if (sim->jobs[job].spec->home != node || !try_waiting(sim, job))
+			sim->waiting[kept++] = job;
+	}
+	sim->waiting_count = kept;
+}
+
+static unsigned job_vectors(struct sim *sim, uint32_t node)
+{
+	struct sim_node *n = &sim->nodes[node];
+	unsigned count = 0, i;
+
+	for (i = 0; i < n->job_count; i++) {
+		if (sim->jobs[n->jobs[i]].state != SIM_RUNNING ||
+		    sim->jobs[n->jobs[i]].target != SIM_NOBODY)
+			continue;
+		sim_job_vector(sim, n->jobs[i], &sim->vectors[count++]);
+	}
+	return count;
+}
+
+static double lack_of(const struct sim *sim, uint32_t node, const struct sched_node *self)
+{
+	uint32_t held = sim->nodes[node].held;
+
+	(void)self;
+	if (held == SIM_NOBODY)
+		return 0;
+	return sim->jobs[held].spec->mem - sim_free(sim, node);
+}
+
+static struct sched_move decide(struct sim *sim, uint32_t node,
+				const struct sched_view *view, unsigned count)
+{
+	const struct sched_link *link = &sim->scenario->params.link;
+	double lack = lack_of(sim, node, view->self);
+
+	if (lack > 0)
+		return sched_usher(view, sim->vectors, count, lack, link, &sim->random,
+				   NULL);
+	return sched_balance(view, sim->vectors, count, link, &sim->random, NULL);
+}
+
+static void ours_step(struct sim *sim, uint32_t node)
+{
+	const struct ours *ours = sim->method->options;
+	unsigned count, attempt;
+
+	if (ours->wait)
+		retry_waiting(sim, node);
+	if (!ours->move || sim->nodes[node].out)
+		return;
+	count = job_vectors(sim, node);
+	for (attempt = 0; attempt < ATTEMPTS && count; attempt++) {
+		struct sched_node self;
+		struct sched_view view = view_of(sim, node, &self);
+		struct sched_move move;
+
+		move = decide(sim, node, &view, count);
+		sim->stats.decisions++;
+		if (!move.node)
+			return;
+		if (reserve(sim, node, sim_of_id(move.reason.node),
+			    &sim->vectors[move.job], move.cost, true)) {
+			sim_move(sim, (uint32_t)sim->vectors[move.job].id,
+				 sim_of_id(move.reason.node));
+			return;
+		}
+	}
+}
+
+static const struct ours all = { .place = true, .move = true, .wait = true };
+static const struct ours nowait = { .place = true, .move = true };
+static const struct ours placing = { .place = true, .wait = true };
+static const struct ours moving = { .move = true };
+static const struct ours nothing = { 0 };
+
+#define OURS(label, text, which, weighted) \
+	{ .name = label, .what = text, .arrive = ours_arrive, .step = ours_step, \
+	  .gossip = true, .weights = weighted, .options = &which }
+
+const struct sim_method sim_ours[] = {
+	OURS("monovisor", "placement, moves and weights", all, true),
+	OURS("mv-nowait", "", nowait, true),
+	OURS("mv-place", "", placing, false),
+	OURS("mv-move", "", moving, false),
+	OURS("mv-weight", "", nothing, true),
+	OURS("mv-place+move", "", all, false),
+	OURS("mv-place+weight", "", placing, true),
+	OURS("mv-move+weight", "", moving, true),
+	{ 0 },
+};
+const struct sim_method sim_modern[] = {{ 0 }};
