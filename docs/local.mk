@@ -1,2 +1,2 @@
 include docs/man.mk
-EXTRA_DIST += docs/agent-protocol.md docs/architecture.md docs/peer-protocol.md docs/wire-format.md
+EXTRA_DIST += docs/agent-protocol.md docs/architecture.md docs/benchmarks.md docs/peer-protocol.md docs/wire-format.md

@@ -124,6 +124,22 @@ void conn_close(struct conn *conn)
 	conn_unref(conn);
 }
 
+static void give_up_stream(struct conn *conn)
+{
+	conn_release_fn release = conn->release;
+	GIOStream *tls = g_object_ref(conn->tls);
+	GSocketConnection *tcp = g_object_ref(conn->tcp);
+	GBytes *surplus = g_bytes_new(conn->in->data, conn->in->len);
+	void *ctx = conn->release_ctx;
+
+	conn->release = NULL;
+	detach(conn);
+	release(ctx, tls, tcp, surplus);
+	g_bytes_unref(surplus);
+	g_object_unref(tcp);
+	g_object_unref(tls);
+}
+
 static void lose(struct conn *conn, const char *why)
 {
 	const struct conn_handlers *handlers = conn->handlers;
@@ -132,9 +148,16 @@ static void lose(struct conn *conn, const char *why)
 	if (conn->closed)
 		return;
 	conn_ref(conn);
-	conn_close(conn);
-	if (handlers)
-		handlers->lost(ctx, conn, why);
+	if (conn->release) {
+		/* Who is to have the stream gets it, and finds it dead. */
+		g_socket_shutdown(g_socket_connection_get_socket(conn->tcp),
+				  TRUE, TRUE, NULL);
+		give_up_stream(conn);
+	} else {
+		conn_close(conn);
+		if (handlers)
+			handlers->lost(ctx, conn, why);
+	}
 	conn_unref(conn);
 }
 
@@ -167,22 +190,6 @@ void conn_deadline(struct conn *conn, unsigned ms, const char *text)
 }
 
 /* ---- output ---- */
-
-static void give_up_stream(struct conn *conn)
-{
-	conn_release_fn release = conn->release;
-	GIOStream *tls = g_object_ref(conn->tls);
-	GSocketConnection *tcp = g_object_ref(conn->tcp);
-	GBytes *surplus = g_bytes_new(conn->in->data, conn->in->len);
-	void *ctx = conn->release_ctx;
-
-	conn->release = NULL;
-	detach(conn);
-	release(ctx, tls, tcp, surplus);
-	g_bytes_unref(surplus);
-	g_object_unref(tcp);
-	g_object_unref(tls);
-}
 
 static gboolean on_release(void *p)
 {

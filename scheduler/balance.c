@@ -14,37 +14,53 @@ struct candidate {
 	double price;     /* s, of moving it */
 };
 
-static enum sched_why must_stay(const struct sched_view *view,
-				const struct sched_job *job, struct sched_reason *reason)
+static enum sched_why all_stay(const struct sched_node *self)
 {
-	if (job->pinned)
-		return SCHED_WHY_PINNED;
-	if (job->resident < view->policy->residency) {
-		reason->have = job->resident;
-		reason->need = view->policy->residency;
-		return SCHED_WHY_NEW;
-	}
-	if (job->moved_to < view->policy->retry) {
-		reason->have = job->moved_to;
-		reason->need = view->policy->retry;
-		return SCHED_WHY_RETRY;
-	}
+	if (self->flags & SCHED_STAY)
+		return SCHED_WHY_STAY;
+	if (self->flags & SCHED_SENDING)
+		return SCHED_WHY_SENDING;
 	return SCHED_WHY_NONE;
 }
 
-static void consider(struct candidate *candidate, const struct sched_view *view,
-		     const struct sched_job *job, const struct sched_link *link)
+static struct sched_reason must_stay(const struct sched_view *view,
+				     const struct sched_job *job)
+{
+	const struct sched_policy *policy = view->policy;
+	enum sched_why all = all_stay(view->self);
+
+	if (job->pinned)
+		return (struct sched_reason){ .why = SCHED_WHY_PINNED };
+	if (all != SCHED_WHY_NONE)
+		return (struct sched_reason){ .why = all };
+	if (job->resident < policy->residency)
+		return (struct sched_reason){ .why = SCHED_WHY_NEW,
+					      .have = job->resident,
+					      .need = policy->residency };
+	if (job->tried < policy->retry)
+		return (struct sched_reason){ .why = SCHED_WHY_RETRY,
+					      .have = job->tried,
+					      .need = policy->retry };
+	return (struct sched_reason){ .why = SCHED_WHY_NONE };
+}
+
+static struct candidate consider(const struct sched_view *view,
+				 const struct sched_job *job,
+				 const struct sched_link *link)
 {
 	struct sched_node without = *view->self;
+	struct candidate candidate;
 
 	sched_node_remove(&without, job);
-	sched_ask(&candidate->ask, view->policy, job);
-	candidate->here = sched_cost(&candidate->ask, view->policy, &without,
-				     view->bandwidth);
-	candidate->remaining = sched_remaining(job->age, view->policy->youngest);
-	candidate->forecast = sched_forecast(job, link);
-	candidate->price = candidate->forecast.delay +
-			   2 * link->cpu * candidate->forecast.time;
+	sched_ask(&candidate.ask, view->policy, job);
+	candidate.here = sched_cost(&candidate.ask, view->policy, &without,
+				    view->bandwidth);
+	candidate.remaining = sched_remaining(job->age, view->policy->youngest);
+	candidate.forecast = sched_forecast(job, link);
+	/* The job's own delay, and the CPU time of both ends that others lose. */
+	candidate.price = candidate.forecast.delay +
+			  2 * link->cpu * candidate.forecast.time;
+	return candidate;
 }
 
 /* Slowdowns that the move saves, its price taken off; -INFINITY when it cannot be. */
@@ -63,78 +79,135 @@ static double net_gain(const struct sched_view *view, const struct candidate *ca
 	       policy->payback * candidate->price / candidate->remaining;
 }
 
-/* Why the job stays, seen from the node that would be the best for it. */
-static void explain_stay(const struct sched_view *view, const struct candidate *candidate,
-			 const struct sched_node *best, struct sched_reason *reason)
+/* With very many nodes some of them, others each time, are enough to look at. */
+struct range {
+	unsigned first, count;
+};
+
+static struct range some(unsigned all, unsigned most, uint64_t draw)
 {
-	reason->here = candidate->here;
-	reason->why = SCHED_WHY_NOWHERE;
-	if (!best)
-		return;
-	reason->node = best->id;
-	reason->there = sched_cost(&candidate->ask, view->policy, best, view->bandwidth);
-	reason->gain = (reason->here - reason->there) * candidate->remaining;
-	reason->cost = view->policy->payback * candidate->price;
-	reason->need = view->policy->margin;
-	if (reason->gain <= 0)
-		reason->why = SCHED_WHY_BETTER;
-	else if (reason->gain <= reason->cost)
-		reason->why = SCHED_WHY_PRICE;
-	else
-		reason->why = SCHED_WHY_MARGIN;
+	struct range range = { 0, all };
+
+	if (all > most) {
+		range.first = (unsigned)(draw % all);
+		range.count = most;
+	}
+	return range;
 }
 
-/* The best target of one job, one of the nearly best; NULL when there is none. */
+static const struct sched_node *peer_of(const struct sched_view *view,
+					const struct range *range, unsigned i)
+{
+	return &view->peers[(range->first + i) % view->count];
+}
+
+/* The best target, or one of those that are as good; NULL when there is none. */
 static const struct sched_node *target_of(const struct sched_view *view,
 					  const struct candidate *candidate,
 					  uint64_t draw, double *gain)
 {
+	struct range range = some(view->count, SCHED_LOOK_NODES, draw);
 	struct sched_pick pick = SCHED_PICK;
 	double limit;
 	unsigned i;
 
-	for (i = 0; i < view->count; i++)
-		sched_pick_best(&pick, -net_gain(view, candidate, &view->peers[i]));
+	for (i = 0; i < range.count; i++)
+		sched_pick_best(&pick, -net_gain(view, candidate,
+						 peer_of(view, &range, i)));
 	if (pick.best == INFINITY)
 		return NULL;
 	limit = pick.best + view->policy->equal * candidate->here;
-	for (i = 0; i < view->count; i++)
-		if (-net_gain(view, candidate, &view->peers[i]) <= limit)
-			sched_pick_one(&pick, draw, view->peers[i].id, i);
-	*gain = net_gain(view, candidate, &view->peers[pick.index]);
-	return &view->peers[pick.index];
+	for (i = 0; i < range.count; i++) {
+		const struct sched_node *node = peer_of(view, &range, i);
+
+		if (-net_gain(view, candidate, node) <= limit)
+			sched_pick_one(&pick, draw, node->id, i);
+	}
+	*gain = net_gain(view, candidate, peer_of(view, &range, pick.index));
+	return peer_of(view, &range, pick.index);
 }
 
-static struct sched_move move_of(const struct sched_view *view,
-				 const struct candidate *candidate, unsigned job,
+/* The facts about the job and the node that would be best for it. */
+static struct sched_reason facts(const struct sched_view *view,
+				 const struct candidate *candidate,
 				 const struct sched_node *node)
 {
-	struct sched_move move = {
-		.node = node, .job = job, .forecast = candidate->forecast,
-		.reason = { .why = SCHED_WHY_BALANCE, .node = node->id,
-			    .here = candidate->here, .cost = candidate->price },
+	struct sched_reason reason = { .here = candidate->here,
+				       .cost = view->policy->payback * candidate->price,
+				       .need = view->policy->margin };
+
+	if (!node) {
+		reason.why = view->count ? SCHED_WHY_NOWHERE : SCHED_WHY_ALONE;
+		return reason;
+	}
+	reason.node = node->id;
+	reason.there = sched_cost(&candidate->ask, view->policy, node, view->bandwidth);
+	reason.gain = (reason.here - reason.there) * candidate->remaining;
+	return reason;
+}
+
+static enum sched_why why_stay(const struct sched_reason *facts, double gain,
+			       double margin)
+{
+	if (facts->node == 0)
+		return facts->why;
+	if (facts->gain <= 0)
+		return SCHED_WHY_BETTER;
+	if (facts->gain <= facts->cost)
+		return SCHED_WHY_PRICE;
+	return gain <= margin ? SCHED_WHY_MARGIN : SCHED_WHY_NEXT;
+}
+
+/* The best so far, while the jobs are gone through. */
+struct search {
+	const struct sched_view *view;
+	const struct sched_link *link;
+	uint64_t draw;
+	double most; /* slowdowns */
+	struct sched_move move;
+	struct sched_reason *reasons;
+};
+
+static void set_reason(struct search *search, unsigned job, struct sched_reason reason)
+{
+	if (search->reasons)
+		search->reasons[job] = reason;
+}
+
+static void take(struct search *search, unsigned job, const struct candidate *candidate,
+		 const struct sched_node *node, struct sched_reason reason)
+{
+	if (search->move.node && search->reasons)
+		search->reasons[search->move.job].why = SCHED_WHY_NEXT;
+	reason.why = SCHED_WHY_BALANCE;
+	search->move = (struct sched_move){
+		.node = node, .job = job, .cost = reason.there,
+		.forecast = candidate->forecast, .reason = reason,
 	};
-
-	move.cost = sched_cost(&candidate->ask, view->policy, node, view->bandwidth);
-	move.reason.there = move.cost;
-	move.reason.gain = (candidate->here - move.cost) * candidate->remaining;
-	return move;
+	set_reason(search, job, reason);
 }
 
-static enum sched_why all_stay(const struct sched_view *view)
+static void look_at(struct search *search, const struct sched_job *job, unsigned index)
 {
-	if (view->self->flags & SCHED_STAY)
-		return SCHED_WHY_STAY;
-	if (view->self->flags & SCHED_SENDING)
-		return SCHED_WHY_SENDING;
-	return SCHED_WHY_NONE;
-}
+	struct sched_reason reason = must_stay(search->view, job);
+	const struct sched_node *node;
+	struct candidate candidate;
+	double gain = -INFINITY;
 
-static void give_reason(struct sched_reason *reasons, unsigned job,
-			const struct sched_reason *reason)
-{
-	if (reasons)
-		reasons[job] = *reason;
+	if (reason.why != SCHED_WHY_NONE) {
+		set_reason(search, index, reason);
+		return;
+	}
+	candidate = consider(search->view, job, search->link);
+	node = target_of(search->view, &candidate, search->draw, &gain);
+	reason = facts(search->view, &candidate, node);
+	if (node && gain > search->most) {
+		search->most = gain;
+		take(search, index, &candidate, node, reason);
+		return;
+	}
+	reason.why = why_stay(&reason, gain, search->view->policy->margin);
+	set_reason(search, index, reason);
 }
 
 struct sched_move sched_balance(const struct sched_view *view,
@@ -143,40 +216,17 @@ struct sched_move sched_balance(const struct sched_view *view,
 				struct sched_random *random,
 				struct sched_reason *reasons)
 {
-	uint64_t draw = sched_random_next(random);
-	struct sched_move best = { .reason = { .why = all_stay(view) } };
-	double most = view->policy->margin;
+	struct search search = {
+		.view = view, .link = link, .reasons = reasons,
+		.draw = sched_random_next(random), .most = view->policy->margin,
+	};
+	struct range range = some(count, reasons ? count : SCHED_LOOK_JOBS, search.draw);
 	unsigned i;
 
-	for (i = 0; i < count; i++) {
-		struct sched_reason reason = { .why = best.reason.why };
-		const struct sched_node *node;
-		struct candidate candidate;
-		double gain;
+	for (i = 0; i < range.count; i++) {
+		unsigned job = (range.first + i) % count;
 
-		if (!best.node && reason.why == SCHED_WHY_NONE)
-			reason.why = SCHED_WHY_NONE;
-		reason.why = all_stay(view);
-		if (reason.why == SCHED_WHY_NONE)
-			reason.why = must_stay(view, &jobs[i], &reason);
-		if (reason.why != SCHED_WHY_NONE) {
-			give_reason(reasons, i, &reason);
-			continue;
-		}
-		consider(&candidate, view, &jobs[i], link);
-		node = target_of(view, &candidate, draw, &gain);
-		if (node && gain > most) {
-			if (best.node && reasons)
-				reasons[best.job].why = SCHED_WHY_NEXT;
-			most = gain;
-			best = move_of(view, &candidate, i, node);
-			give_reason(reasons, i, &best.reason);
-			continue;
-		}
-		explain_stay(view, &candidate, node, &reason);
-		if (node && gain > view->policy->margin)
-			reason.why = SCHED_WHY_NEXT;
-		give_reason(reasons, i, &reason);
+		look_at(&search, &jobs[job], job);
 	}
-	return best;
+	return search.move;
 }

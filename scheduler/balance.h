@@ -13,6 +13,9 @@
 #include "scheduler/place.h"
 #include "scheduler/predict.h"
 
+#define SCHED_LOOK_NODES 256 /* of more, so many are looked at in one decision */
+#define SCHED_LOOK_JOBS 64
+
 struct sched_move {
 	const struct sched_node *node; /* NULL: nothing moves */
 	unsigned job;                  /* its place in the array */

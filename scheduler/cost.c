@@ -43,8 +43,7 @@ static double cpu_cost(const struct sched_ask *ask, const struct sched_node *nod
 
 static double memory_price(const struct sched_policy *policy, double used)
 {
-	return policy->memory_price * (pow(policy->memory_base, used) - 1) /
-	       (policy->memory_base - 1);
+	return policy->memory_price * used * used * used;
 }
 
 static double memory_cost(const struct sched_ask *ask, const struct sched_policy *policy,

@@ -18,8 +18,9 @@
  * does to others. That is quadratic: steeper than any sum of loads, and, unlike an exponential of
  * them, of the same meaning on every node.
  *
- * Memory. price (base^used - 1)/(base - 1) for the used share: nearly nothing on an empty
- * node, `price` for the last byte. Beyond what is free the cost is infinite.
+ * Memory. price times the cube of the used share, which is close to (16^used - 1)/15
+ * and cheaper: nearly nothing on an empty node, three times the price per
+ * share at the end. Beyond what is free the cost is infinite.
  *
  * Network. Bytes per CPU second that the job exchanges with other nodes (its files at
  * home, the jobs it talks to) over what the network gives: seconds per CPU second,

@@ -13,27 +13,16 @@
 #define STAMP_STEP_MAX (1ull << 42) /* 139 years, in milliseconds */
 #define EVICTION_SAMPLE 8
 
-static unsigned index_slots(unsigned capacity)
-{
-	unsigned slots = 4;
-
-	while (slots < 2 * capacity)
-		slots *= 2;
-	return slots;
-}
-
 size_t gossip_size(unsigned capacity)
 {
 	return (size_t)capacity * (sizeof(struct sched_node) +
 				   sizeof(struct gossip_slot)) +
-	       index_slots(capacity) * sizeof(uint32_t);
+	       sched_map_slots(capacity) * sizeof(uint32_t);
 }
 
 void gossip_init(struct gossip *gossip, void *memory, unsigned capacity,
 		 uint64_t self, unsigned window, double max_age)
 {
-	unsigned slots = index_slots(capacity);
-
 	assert(capacity >= 2 && window >= 1 && window <= GOSSIP_WINDOW_MAX);
 	memset(memory, 0, gossip_size(capacity));
 	*gossip = (struct gossip){
@@ -42,59 +31,13 @@ void gossip_init(struct gossip *gossip, void *memory, unsigned capacity,
 		.max_age = max_age,
 		.capacity = capacity,
 		.count = 1,
-		.index_mask = slots - 1,
+		.nodes = memory,
 	};
-	gossip->nodes = memory;
 	gossip->slots = (void *)(gossip->nodes + capacity);
-	gossip->index = (void *)(gossip->slots + capacity);
-	memset(gossip->index, 0xff, slots * sizeof(uint32_t));
+	sched_map_init(&gossip->map, (void *)(gossip->slots + capacity), capacity,
+		       &gossip->nodes[0].id, sizeof(gossip->nodes[0]));
 	gossip->nodes[0].id = self;
-	gossip->index[sched_mix(self, 0) & gossip->index_mask] = 0;
-}
-
-/* ---- places of nodes, by open addressing ---- */
-
-static unsigned home_slot(const struct gossip *gossip, uint64_t id)
-{
-	return (unsigned)sched_mix(id, 0) & gossip->index_mask;
-}
-
-/* Where the id is in the hash table, or the free slot where it would go. */
-static unsigned find_slot(const struct gossip *gossip, uint64_t id)
-{
-	unsigned slot = home_slot(gossip, id);
-
-	while (gossip->index[slot] != GOSSIP_NONE &&
-	       gossip->nodes[gossip->index[slot]].id != id)
-		slot = (slot + 1) & gossip->index_mask;
-	return slot;
-}
-
-static uint32_t find(const struct gossip *gossip, uint64_t id)
-{
-	return gossip->index[find_slot(gossip, id)];
-}
-
-/* Linear probing: what follows moves up, so that no search ends too early. */
-static void index_remove(struct gossip *gossip, unsigned slot)
-{
-	unsigned next = slot;
-
-	for (;;) {
-		unsigned home;
-
-		gossip->index[slot] = GOSSIP_NONE;
-		do {
-			next = (next + 1) & gossip->index_mask;
-			if (gossip->index[next] == GOSSIP_NONE)
-				return;
-			home = home_slot(gossip,
-					 gossip->nodes[gossip->index[next]].id);
-		} while (((next - home) & gossip->index_mask) <
-			 ((next - slot) & gossip->index_mask));
-		gossip->index[slot] = gossip->index[next];
-		slot = next;
-	}
+	sched_map_put(&gossip->map, 0);
 }
 
 /* ---- the window ---- */
@@ -143,12 +86,13 @@ static void remove_place(struct gossip *gossip, uint32_t place)
 	window_remove(gossip, place);
 	if (gossip->slots[place].urgent)
 		gossip->urgent_count--;
-	index_remove(gossip, find_slot(gossip, gossip->nodes[place].id));
+	sched_map_remove(&gossip->map, gossip->nodes[place].id);
 	gossip->count = last;
 	if (place == last)
 		return;
-	gossip->index[find_slot(gossip, gossip->nodes[last].id)] = place;
+	sched_map_remove(&gossip->map, gossip->nodes[last].id);
 	gossip->nodes[place] = gossip->nodes[last];
+	sched_map_put(&gossip->map, place);
 	gossip->slots[place] = gossip->slots[last];
 	for (i = 0; i < gossip->recent_count; i++)
 		if (gossip->recent[i] == last)
@@ -159,15 +103,21 @@ static void remove_place(struct gossip *gossip, uint32_t place)
  * id that is to come in decides where to look. */
 static void evict(struct gossip *gossip, uint64_t id)
 {
-	uint32_t oldest = GOSSIP_NONE;
+	uint32_t oldest = SCHED_MAP_NONE;
 	unsigned i;
+
+	if (gossip->recent_count == gossip->count - 1)
+		oldest = gossip->recent[gossip->recent_count - 1];
 
 	for (i = 0; i < EVICTION_SAMPLE; i++) {
 		uint32_t place = 1 + (uint32_t)(sched_mix(id, gossip->received + i) %
 						(gossip->count - 1));
 
-		if (oldest == GOSSIP_NONE ||
-		    gossip->nodes[place].time < gossip->nodes[oldest].time)
+		while (gossip->slots[place].in_window && oldest == SCHED_MAP_NONE)
+			place = 1 + place % (gossip->count - 1);
+		if (oldest == SCHED_MAP_NONE ||
+		    (!gossip->slots[place].in_window &&
+		     gossip->nodes[place].time < gossip->nodes[oldest].time))
 			oldest = place;
 	}
 	remove_place(gossip, oldest);
@@ -182,7 +132,7 @@ static uint32_t add(struct gossip *gossip, uint64_t id)
 	place = gossip->count++;
 	gossip->slots[place] = (struct gossip_slot){ 0 };
 	gossip->nodes[place].id = id;
-	gossip->index[find_slot(gossip, id)] = place;
+	sched_map_put(&gossip->map, place);
 	return place;
 }
 
@@ -212,9 +162,9 @@ static void set_urgent(struct gossip *gossip, uint32_t place, unsigned messages)
 
 void gossip_urgent(struct gossip *gossip, uint64_t id)
 {
-	uint32_t place = find(gossip, id);
+	uint32_t place = sched_map_find(&gossip->map, id);
 
-	if (place != GOSSIP_NONE && place != 0)
+	if (place != SCHED_MAP_NONE && place != 0)
 		set_urgent(gossip, place, urgent_messages(gossip));
 }
 
@@ -324,8 +274,8 @@ static void take_entry(struct gossip *gossip, struct sched_node *node, uint64_t 
 		return;
 	}
 	node->time = now - age;
-	place = find(gossip, node->id);
-	if (place == GOSSIP_NONE) {
+	place = sched_map_find(&gossip->map, node->id);
+	if (place == SCHED_MAP_NONE) {
 		place = add(gossip, node->id);
 		gossip->nodes[place].state = node->state;
 	} else if (stamp <= gossip->slots[place].stamp) {
@@ -361,11 +311,11 @@ int gossip_read(struct gossip *gossip, const uint8_t *bytes, size_t len, double 
 
 void gossip_note(struct gossip *gossip, const struct sched_node *node)
 {
-	uint32_t place = find(gossip, node->id);
+	uint32_t place = sched_map_find(&gossip->map, node->id);
 
 	if (place == 0)
 		return;
-	if (place == GOSSIP_NONE)
+	if (place == SCHED_MAP_NONE)
 		place = add(gossip, node->id);
 	/* The stamp stays: the node's own gossip, when it comes, is as good. */
 	gossip->nodes[place] = *node;
@@ -374,16 +324,16 @@ void gossip_note(struct gossip *gossip, const struct sched_node *node)
 
 const struct sched_node *gossip_find(const struct gossip *gossip, uint64_t id)
 {
-	uint32_t place = find(gossip, id);
+	uint32_t place = sched_map_find(&gossip->map, id);
 
-	return place == GOSSIP_NONE ? NULL : &gossip->nodes[place];
+	return place == SCHED_MAP_NONE ? NULL : &gossip->nodes[place];
 }
 
 void gossip_forget(struct gossip *gossip, uint64_t id)
 {
-	uint32_t place = find(gossip, id);
+	uint32_t place = sched_map_find(&gossip->map, id);
 
-	if (place != GOSSIP_NONE && place != 0)
+	if (place != SCHED_MAP_NONE && place != 0)
 		remove_place(gossip, place);
 }
 
@@ -396,4 +346,57 @@ void gossip_expire(struct gossip *gossip, double now)
 			remove_place(gossip, place);
 		else
 			place++;
+}
+
+/* ---- the formulas of the paper ---- */
+
+#define EULER 0.5772156649015329
+
+/* The age below which a window of w holds the entries on average. */
+static double threshold(double n, double w)
+{
+	return log(w * (n - 1) / (n - w)) * (n - 1) / n;
+}
+
+/* Mean age of what a message carries. */
+static double window_age(double n, double w)
+{
+	double t = threshold(n, w), e = exp(n * t / (n - 1));
+
+	return t - (n - 1) / w * (log(n - 1 + e) - log(n));
+}
+
+/* Of hearing of a given node in one step. */
+static double heard(double n, double w)
+{
+	return -log1p(-1 / (n - 1)) * w;
+}
+
+double gossip_average_age(double n, double w)
+{
+	return 1 / -expm1(-heard(n, w)) + window_age(n, w);
+}
+
+double gossip_maximum_age(double n, double w)
+{
+	return (log(n) + EULER) / heard(n, w);
+}
+
+double gossip_up_to(double n, double w, double age)
+{
+	double t = threshold(n, w), e = exp(n * age / (n - 1));
+
+	if (age <= t)
+		return n * e / (n - 1 + e);
+	return n * -expm1(-heard(n, w) * (age - window_age(n, w)));
+}
+
+unsigned gossip_window_for(double n, double age)
+{
+	unsigned w;
+
+	for (w = 2; w < n; w++)
+		if (gossip_average_age(n, w) < age)
+			return w;
+	return (unsigned)n;
 }

@@ -27,6 +27,7 @@
 
 #include "net/err.h"
 #include "scheduler/load.h"
+#include "scheduler/map.h"
 #include "scheduler/random.h"
 
 #include <stdbool.h>
@@ -34,7 +35,6 @@
 #include <stdint.h>
 
 #define GOSSIP_WINDOW_MAX 256
-#define GOSSIP_NONE UINT32_MAX
 
 /* What is known beside the load vector, at the same place of another array. */
 struct gossip_slot {
@@ -51,8 +51,7 @@ struct gossip {
 	unsigned capacity, count; /* count includes self, at place 0 */
 	struct sched_node *nodes;
 	struct gossip_slot *slots;
-	uint32_t *index;   /* hash table of places, GOSSIP_NONE: free */
-	unsigned index_mask;
+	struct sched_map map;
 	uint32_t recent[GOSSIP_WINDOW_MAX]; /* newest first, without self */
 	unsigned recent_count;
 	unsigned urgent_count; /* places with urgent != 0 */

@@ -23,6 +23,56 @@ void sched_meter_add(struct sched_meter *meter, double sample)
 		meter->upper = (7 * meter->upper + sample) / 8;
 }
 
+/* The place of a node among a job's traffic; the least of all when it is new. */
+static struct sched_traffic *traffic_with(struct sched_job *job, uint64_t node)
+{
+	struct sched_traffic *least = &job->traffic[0];
+	unsigned i;
+
+	for (i = 0; i < SCHED_TRAFFIC; i++) {
+		if (job->traffic[i].node == node)
+			return &job->traffic[i];
+		if (job->traffic[i].rate < least->rate)
+			least = &job->traffic[i];
+	}
+	return least;
+}
+
+static void sample_traffic(struct sched_job *job, const struct sched_traffic *seen,
+			   double work)
+{
+	struct sched_traffic *traffic = traffic_with(job, seen->node);
+	double rate = seen->rate / work;
+
+	if (!(rate > 0 && rate < SCHED_MAX_RATE))
+		return;
+	if (traffic->node != seen->node) {
+		if (rate <= traffic->rate)
+			return;
+		*traffic = (struct sched_traffic){ .node = seen->node };
+	}
+	/* It has just been made smaller, as all of them. */
+	traffic->rate += 3 * rate / 8;
+}
+
+void sched_job_sample(struct sched_job *job, const struct sched_sample *sample)
+{
+	double work = sample->cpu * sample->speed;
+	unsigned i;
+
+	if (!(sample->interval > 0) || !(work >= 0) || isinf(work))
+		return;
+	job->age += work;
+	job->use = (5 * job->use + 3 * sample->cpu / sample->interval) / 8;
+	/* Who gets little CPU time says little about traffic per CPU second. */
+	if (work < sample->interval / 100)
+		return;
+	for (i = 0; i < SCHED_TRAFFIC; i++)
+		job->traffic[i].rate *= 5.0 / 8;
+	for (i = 0; i < SCHED_TRAFFIC; i++)
+		sample_traffic(job, &sample->bytes[i], work);
+}
+
 unsigned sched_class(double age)
 {
 	unsigned class = 0;
@@ -98,7 +148,7 @@ static const struct range job_ranges[] = {
 	JOB(dirty, 0, SCHED_MAX_RATE),
 	JOB(hot, 0, SCHED_MAX_BYTES),
 	JOB(resident, 0, 1e12),
-	JOB(moved_to, 0, 1e12),
+	JOB(tried, 0, 1e12),
 };
 
 static int check_range(void *object, const struct range *range, struct err *err)

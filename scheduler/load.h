@@ -48,11 +48,11 @@ enum sched_state {
 };
 
 enum sched_node_flag {
-	SCHED_TAKING = 1,  /* a job is on its way to it */
-	SCHED_SENDING = 2, /* a job is leaving it */
-	SCHED_STAY = 4,    /* its jobs stay where they are */
+	SCHED_TAKING = 1,       /* a job is on its way to it */
+	SCHED_SENDING = 2,      /* a job is leaving it */
+	SCHED_STAY = 4,         /* its jobs stay where they are */
 	SCHED_OWNER_ACTIVE = 8, /* its owner works at it: guests are not welcome */
-	SCHED_MAKING = 16, /* makes room for a job that fits nowhere */
+	SCHED_MAKING = 16,      /* makes room for a job that fits nowhere */
 	SCHED_NODE_FLAGS = 31
 };
 
@@ -81,7 +81,7 @@ struct sched_node {
 
 struct sched_traffic {
 	uint64_t node; /* where the data is, or the job it talks to */
-	double rate;   /* bytes/s while the job runs */
+	double rate;   /* bytes per CPU second at speed 1, wherever it runs */
 };
 
 struct sched_job {
@@ -95,7 +95,7 @@ struct sched_job {
 	double dirty;    /* bytes/s that it changes */
 	double hot;      /* bytes that it changes again and again; 0: not known */
 	double resident; /* s since it came to where it is */
-	double moved_to; /* s since the last attempt to move it, however it ended */
+	double tried;    /* s since the last attempt to move it, however it ended */
 	struct sched_traffic traffic[SCHED_TRAFFIC]; /* rate 0: unused */
 	uint32_t qemu;
 	uint64_t cpu;    /* the baseline it was started with, as a bit */
@@ -103,6 +103,17 @@ struct sched_job {
 	uint64_t only[SCHED_NODE_LIST];  /* 0: end of the list */
 	uint64_t never[SCHED_NODE_LIST];
 };
+
+/*
+ * What a job did in the last `interval` seconds, from the host's accounts of its
+ * CPU time and of its traffic with each node. Age grows by the CPU time, in units of
+ * speed 1; use and traffic are smoothed as MOSIX smooths a process's load.
+ */
+struct sched_sample {
+	double interval, cpu, speed;
+	struct sched_traffic bytes[SCHED_TRAFFIC]; /* `rate` in bytes, not per second */
+};
+void sched_job_sample(struct sched_job *job, const struct sched_sample *sample);
 
 /* MOSIX's two views of a load that is sampled once a second. */
 struct sched_meter {

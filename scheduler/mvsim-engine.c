@@ -8,54 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- the event queue: a binary heap, in order of time, then of insertion ---- */
-
-static bool earlier(const struct sim_event *a, const struct sim_event *b)
-{
-	return a->time < b->time || (a->time == b->time && a->order < b->order);
-}
-
-void sim_push(struct sim *sim, double time, int kind, uint32_t subject,
-	      uint32_t generation)
-{
-	struct sim_event event = { time, sim->order++, kind, subject, generation };
-	size_t at = sim->heap_count++;
-
-	if (at == sim->heap_room) {
-		sim->heap_room = sim->heap_room ? 2 * sim->heap_room : 256;
-		sim->heap = realloc(sim->heap, sim->heap_room * sizeof(event));
-		if (!sim->heap)
-			abort(); /* a program: nothing is lost but the run */
-	}
-	while (at > 0 && earlier(&event, &sim->heap[(at - 1) / 2])) {
-		sim->heap[at] = sim->heap[(at - 1) / 2];
-		at = (at - 1) / 2;
-	}
-	sim->heap[at] = event;
-}
-
-bool sim_pop(struct sim *sim, struct sim_event *event)
-{
-	struct sim_event last;
-	size_t at = 0, child;
-
-	if (sim->heap_count == 0)
-		return false;
-	*event = sim->heap[0];
-	last = sim->heap[--sim->heap_count];
-	while ((child = 2 * at + 1) < sim->heap_count) {
-		if (child + 1 < sim->heap_count &&
-		    earlier(&sim->heap[child + 1], &sim->heap[child]))
-			child++;
-		if (!earlier(&sim->heap[child], &last))
-			break;
-		sim->heap[at] = sim->heap[child];
-		at = child;
-	}
-	sim->heap[at] = last;
-	return true;
-}
-
 /* ---- jobs ---- */
 
 void sim_start(struct sim *sim, uint32_t job, uint32_t node)
@@ -134,6 +86,7 @@ static void measure(struct sim *sim, uint32_t node)
 	time = sim->now - n->run_from;
 	if (time > 0)
 		sched_meter_add(&n->meter, n->run_sum / time);
+	sched_meter_add(&n->other_meter, n->others);
 	n->run_sum = 0;
 	n->run_from = sim->now;
 	for (i = 0; i < n->job_count; i++) {
@@ -164,7 +117,7 @@ static void node_step(struct sim *sim, const struct sim_event *event)
 			sim->method->step(sim, event->subject);
 	}
 	if (more_to_come(sim))
-		sim_push(sim, sim->now + sim->scenario->params.step, SIM_EV_STEP,
+		sim_heap_push(&sim->heap, sim->now + sim->scenario->params.step, SIM_EV_STEP,
 			 event->subject, 0);
 }
 
@@ -172,7 +125,7 @@ static void manager_round(struct sim *sim)
 {
 	sim->method->round(sim);
 	if (more_to_come(sim))
-		sim_push(sim, sim->now + sim->method->round_period, SIM_EV_ROUND, 0, 0);
+		sim_heap_push(&sim->heap, sim->now + sim->method->round_period, SIM_EV_ROUND, 0, 0);
 }
 
 static void handle(struct sim *sim, const struct sim_event *event)
@@ -223,8 +176,8 @@ static void loop(struct sim *sim)
 		double arrival = next_arrival(sim);
 
 		flush(sim);
-		if (sim->heap_count && sim->heap[0].time < arrival) {
-			if (!sim_pop(sim, &event))
+		if (sim_heap_next(&sim->heap) < arrival) {
+			if (!sim_heap_pop(&sim->heap, &event))
 				return;
 			sim->now = event.time;
 			handle(sim, &event);
@@ -266,15 +219,6 @@ static void sort_arrivals(struct sim *sim)
 		count * sizeof(sim->arrivals[0]));
 }
 
-static void *need(size_t count, size_t size)
-{
-	void *memory = calloc(count ? count : 1, size);
-
-	if (!memory)
-		abort();
-	return memory;
-}
-
 static void init_node(struct sim *sim, uint32_t node)
 {
 	const struct sim_params *params = &sim->scenario->params;
@@ -290,13 +234,13 @@ static void init_node(struct sim *sim, uint32_t node)
 	if (sim->method->gossip) {
 		if (known > sim->scenario->node_count)
 			known = sim->scenario->node_count;
-		n->gossip_memory = need(1, gossip_size(known < 2 ? 2 : known));
+		n->gossip_memory = sim_need(1, gossip_size(known < 2 ? 2 : known));
 		gossip_init(&n->gossip, n->gossip_memory, known < 2 ? 2 : known,
 			    sim_id(node), params->window, sim->policy.max_age);
 	}
 	/* Agents do not beat in time. */
 	if (sim->method->gossip || sim->method->step || sim->method->weights)
-		sim_push(sim, params->step * sched_random_unit(&sim->random),
+		sim_heap_push(&sim->heap, params->step * sched_random_unit(&sim->random),
 			 SIM_EV_STEP, node, 0);
 	sim_touch(sim, node);
 }
@@ -306,15 +250,15 @@ static void begin(struct sim *sim)
 	const struct sim_scenario *scenario = sim->scenario;
 	uint32_t i;
 
-	sim->jobs = need(scenario->job_count, sizeof(sim->jobs[0]));
-	sim->nodes = need(scenario->node_count, sizeof(sim->nodes[0]));
-	sim->dirty = need(scenario->node_count, sizeof(sim->dirty[0]));
-	sim->waiting = need(scenario->job_count, sizeof(sim->waiting[0]));
-	sim->scratch = need(scenario->job_count, sizeof(sim->scratch[0]));
-	sim->arrivals = need(scenario->job_count, sizeof(sim->arrivals[0]));
-	sim->ids = need(scenario->node_count, sizeof(sim->ids[0]));
-	sim->vectors = need(scenario->job_count, sizeof(sim->vectors[0]));
-	sim->state = need(scenario->node_count, sizeof(sim->state[0]));
+	sim->jobs = sim_need(scenario->job_count, sizeof(sim->jobs[0]));
+	sim->nodes = sim_need(scenario->node_count, sizeof(sim->nodes[0]));
+	sim->dirty = sim_need(scenario->node_count, sizeof(sim->dirty[0]));
+	sim->waiting = sim_need(scenario->job_count, sizeof(sim->waiting[0]));
+	sim->scratch = sim_need(scenario->job_count, sizeof(sim->scratch[0]));
+	sim->arrivals = sim_need(scenario->job_count, sizeof(sim->arrivals[0]));
+	sim->ids = sim_need(scenario->node_count, sizeof(sim->ids[0]));
+	sim->vectors = sim_need(scenario->job_count, sizeof(sim->vectors[0]));
+	sim->state = sim_need(scenario->node_count, sizeof(sim->state[0]));
 	sort_arrivals(sim);
 	for (i = 0; i < scenario->job_count; i++) {
 		sim->jobs[i].spec = &scenario->jobs[i];
@@ -323,9 +267,9 @@ static void begin(struct sim *sim)
 	for (i = 0; i < scenario->node_count; i++)
 		init_node(sim, i);
 	for (i = 0; i < scenario->script_count; i++)
-		sim_push(sim, scenario->script[i].at, SIM_EV_SCRIPT, i, 0);
+		sim_heap_push(&sim->heap, scenario->script[i].at, SIM_EV_SCRIPT, i, 0);
 	if (sim->method->round)
-		sim_push(sim, sim->method->round_period, SIM_EV_ROUND, 0, 0);
+		sim_heap_push(&sim->heap, sim->method->round_period, SIM_EV_ROUND, 0, 0);
 }
 
 static void finish(struct sim *sim)
@@ -345,7 +289,7 @@ static void finish(struct sim *sim)
 	free(sim->ids);
 	free(sim->vectors);
 	free(sim->state);
-	free(sim->heap);
+	free(sim->heap.events);
 }
 
 static int by_value(const void *a, const void *b)

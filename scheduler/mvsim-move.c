@@ -49,9 +49,9 @@ bool sim_move(struct sim *sim, uint32_t job, uint32_t target)
 	sim->stats.move_seconds += cost.time;
 	sim->stats.move_bytes += cost.bytes;
 	sim->stats.down_seconds += cost.downtime;
-	sim_push(sim, sim->now + cost.time - cost.downtime, SIM_EV_STOP, job,
+	sim_heap_push(&sim->heap, sim->now + cost.time - cost.downtime, SIM_EV_STOP, job,
 		 ++j->generation);
-	sim_push(sim, sim->now + cost.time, SIM_EV_MOVED, job, j->generation);
+	sim_heap_push(&sim->heap, sim->now + cost.time, SIM_EV_MOVED, job, j->generation);
 	return true;
 }
 

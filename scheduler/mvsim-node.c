@@ -169,7 +169,7 @@ void sim_rates(struct sim *sim, uint32_t node)
 				       mem_in_use(n) / n->spec->mem);
 	sim->max_load = fmax(sim->max_load, n->job_count);
 	if (next < INFINITY)
-		sim_push(sim, sim->now + next, SIM_EV_DONE, node, n->generation);
+		sim_heap_push(&sim->heap, sim->now + next, SIM_EV_DONE, node, n->generation);
 }
 
 /* ---- who is where ---- */
@@ -179,9 +179,7 @@ static void room_for_one(struct sim_node *n)
 	if (n->job_count < n->job_room)
 		return;
 	n->job_room = n->job_room ? 2 * n->job_room : 16;
-	n->jobs = realloc(n->jobs, n->job_room * sizeof(n->jobs[0]));
-	if (!n->jobs)
-		abort();
+	n->jobs = sim_grow(n->jobs, n->job_room, sizeof(n->jobs[0]));
 }
 
 /* A job's traffic with its peer depends on where both are. */
@@ -244,7 +242,7 @@ void sim_vector(struct sim *sim, uint32_t node, struct sched_node *vector)
 		.cpus = n->spec->cpus,
 		.speed = n->spec->speed * n->lie,
 		.run = n->meter.upper,
-		.others = n->others,
+		.others = n->other_meter.upper,
 		.mem_total = n->spec->mem,
 		.mem_free = fmax(0, sim_free(sim, node)),
 		.net_max = sim->scenario->params.file_rate,
@@ -269,7 +267,6 @@ void sim_vector(struct sim *sim, uint32_t node, struct sched_node *vector)
 
 void sim_job_vector(struct sim *sim, uint32_t job, struct sched_job *vector)
 {
-	const struct sim_params *params = &sim->scenario->params;
 	const struct sim_job *j = &sim->jobs[job];
 	const struct sim_job_spec *spec = j->spec;
 
@@ -277,19 +274,19 @@ void sim_job_vector(struct sim *sim, uint32_t job, struct sched_job *vector)
 		.id = job,
 		.home = sim_id(spec->home),
 		.age = j->attained,
-		.use = 1,
+		.use = j->state == SIM_RUNNING ? j->cap : 1,
 		.mem = spec->mem,
 		.touched = spec->mem,
 		.dirty = spec->dirty,
 		.hot = spec->hot,
 		.resident = sim->now - j->since,
-		.moved_to = sim->now - j->tried,
+		.tried = sim->now - j->tried,
 		.qemu = 1,
 		.cpu = 1,
 		.pinned = spec->pinned,
 	};
 	vector->traffic[0].node = sim_id(spec->home);
-	vector->traffic[0].rate = fmin(spec->io, params->file_rate);
+	vector->traffic[0].rate = spec->io;
 	if (spec->peer != SIM_NOBODY &&
 	    sim->jobs[spec->peer].state == SIM_RUNNING) {
 		vector->traffic[1].node = sim_id(sim->jobs[spec->peer].node);

@@ -19,6 +19,7 @@ static struct sched_view view_of(struct sim *sim, uint32_t node, struct sched_no
 	struct sim_node *n = &sim->nodes[node];
 
 	sim_vector(sim, node, self);
+	self->others = n->other_meter.mean;
 	return (struct sched_view){
 		.policy = &sim->policy,
 		.self = self,

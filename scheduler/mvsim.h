@@ -19,6 +19,7 @@
 #include "net/err.h"
 #include "scheduler/gossip.h"
 #include "scheduler/load.h"
+#include "scheduler/mvsim-heap.h"
 #include "scheduler/policy.h"
 #include "scheduler/predict.h"
 #include "scheduler/random.h"
@@ -120,7 +121,7 @@ struct sim_node {
 	uint32_t generation;
 	double run_sum, run_from; /* integral of the run queue since the last step */
 	double incoming[SCHED_CLASSES]; /* CPU classes of jobs on their way */
-	struct sched_meter meter;
+	struct sched_meter meter, other_meter;
 	struct gossip gossip;
 	void *gossip_memory;
 };
@@ -148,13 +149,6 @@ struct sim_method {
 	const void *options;
 };
 
-struct sim_event {
-	double time;
-	uint64_t order;
-	int kind;
-	uint32_t subject, generation;
-};
-
 struct sim {
 	const struct sim_scenario *scenario;
 	const struct sim_method *method;
@@ -168,9 +162,7 @@ struct sim {
 	uint32_t *scratch;
 	uint64_t *ids;      /* of all nodes, for gossip */
 	struct sched_job *vectors; /* of a node's jobs, while a decision is made */
-	struct sim_event *heap;
-	size_t heap_count, heap_room;
-	uint64_t order;
+	struct sim_heap heap;
 	uint32_t next_arrival, done, *arrivals;
 	uint32_t started;   /* of the round robin */
 	double max_load;    /* seen anywhere, for E-PVM */
@@ -210,9 +202,6 @@ static inline uint32_t sim_of_id(uint64_t id)
 
 /* ---- parts of the engine ---- */
 
-void sim_push(struct sim *sim, double time, int kind, uint32_t subject,
-	      uint32_t generation);
-bool sim_pop(struct sim *sim, struct sim_event *event);
 void sim_touch(struct sim *sim, uint32_t node); /* its rates have to be computed anew */
 void sim_advance(struct sim *sim, uint32_t node);
 void sim_rates(struct sim *sim, uint32_t node);

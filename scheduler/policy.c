@@ -9,9 +9,8 @@
 
 const struct sched_policy_entry sched_policy_entries[] = {
 	ENTRY(youngest, "s", 0.01, 60, 1, "CPU time a job that begins is taken to have had"),
-	ENTRY(memory_price, "", 0, 1000, 1, "slowdowns for the last byte of memory"),
-	ENTRY(memory_base, "", 1.1, 1e6, 16, "how steeply the price rises towards it"),
-	ENTRY(margin, "", 0, 100, 0.3, "slowdowns that a move must gain at least"),
+	ENTRY(memory_price, "", 0, 1000, 1, "slowdowns for all the memory of a node"),
+	ENTRY(margin, "", 0, 100, 0.5, "slowdowns that a move must gain, its price taken off"),
 	ENTRY(payback, "", 1, 100, 1.5, "times its cost that a move must gain"),
 	ENTRY(equal, "", 0, 1, 0.05, "share by which targets may differ and be equal"),
 	ENTRY(residency, "s", 0, 86400, 3, "that a job stays where it came to"),
@@ -23,7 +22,7 @@ const struct sched_policy_entry sched_policy_entries[] = {
 	ENTRY(surprise, "", 1, 100, 1.5, "times its expected cost that a target refuses at"),
 	ENTRY(weight_power, "", 0, 4, 1, "weights fall with the age to this power"),
 	ENTRY(weight_ratio, "", 1, 10000, 100, "largest to smallest weight"),
-	ENTRY(patience, "s", 0, 86400, 60, "until a waiting job's place is kept free"),
+	ENTRY(patience, "s", 0, 86400, 10, "until a waiting job's place is kept free"),
 	{ 0 },
 };
 

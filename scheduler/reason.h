@@ -11,7 +11,6 @@
 enum sched_why {
 	SCHED_WHY_NONE, /* no objection */
 	/* what a node cannot or will not do for a job */
-	SCHED_WHY_SELF,       /* it is there already */
 	SCHED_WHY_CLOSED,     /* blocked, draining or gone */
 	SCHED_WHY_OWNER,      /* its owner works at it */
 	SCHED_WHY_OLD,        /* what is known of it is too old */

@@ -80,7 +80,7 @@ static struct sched_move send_away(const struct sched_view *view,
 
 		if (jobs[i].pinned)
 			reason.why = SCHED_WHY_PINNED;
-		else if (jobs[i].moved_to < view->policy->retry)
+		else if (jobs[i].tried < view->policy->retry)
 			reason.why = SCHED_WHY_RETRY;
 		else
 			node = any_room(view, &jobs[i], draw, &reason);

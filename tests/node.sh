@@ -146,9 +146,10 @@ node_has_no_files() {
 	[ ! -s "$tmp/node-files" ]
 }
 
+# QEMU's own log is not among them: libvirt may write its last line after the agent has
+# removed it.
 node_files() {
 	on_node find /run/monovisor/mvd.jobs -mindepth 1
-	node_qemu_logs
 }
 
 node_qemu_logs() {

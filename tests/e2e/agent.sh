@@ -10,14 +10,14 @@ restart() { # SIGNAL
 	node_mvd_start
 }
 
-writer='echo ready; i=0; while [ $i -lt 300 ]; do i=$((i + 1)); echo $i; echo $i >>"$1"; sleep 0.02; done; exit 7'
+writer='echo ready; i=0; while [ $i -lt 120 ]; do i=$((i + 1)); echo $i; echo $i >>"$1"; sleep 0.05; done; exit 7'
 job_start --name writer sh -c "$writer" sh "$tmp/log"
 restart KILL
 status 0 on_node mvctl info "$job_pid"
 restart TERM
 job_end 7
-equal "$( (echo ready; seq 300) | sha256sum)" "$(sha256sum <"$tmp/job.out")"
-equal "$(seq 300 | sha256sum)" "$(sha256sum <"$tmp/log")"
+equal "$( (echo ready; seq 120) | sha256sum)" "$(sha256sum <"$tmp/job.out")"
+equal "$(seq 120 | sha256sum)" "$(sha256sum <"$tmp/log")"
 grep -q . "$tmp/job.err" && cat "$tmp/job.err"
 
 # A job that ends while no agent is there ends as well, and is cleared away later.

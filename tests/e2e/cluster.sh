@@ -11,6 +11,8 @@ lab_up --no-cluster 3
 port=7480
 faketime=$(find /usr/lib -name libfaketime.so.1 2>/dev/null | head -n 1)
 [ -n "$faketime" ] || fail "there is no libfaketime (package faketime)"
+# Sanitizers cannot bear a library that is loaded before theirs.
+grep -qs '^#define MV_SANITIZERS' "$MV_BUILDDIR/config.h" && faketime=
 
 log_of() { # NODE
 	cat "$MVLAB_DIR/$1/mvd.log"
@@ -121,14 +123,16 @@ with_time() { # OFFSET COMMAND...
 	LD_PRELOAD=$faketime FAKETIME=$1 DONT_FAKE_MONOTONIC=1 FAKETIME_NO_CACHE=1 "${@:2}"
 }
 "$mvlab" mvd node3 stop
-for offset in -1h +1h; do
+for offset in ${faketime:+-1h +1h}; do
 	with_time $offset "$mvlab" mvd node3 start
 	status 1 cluster node3 join 10.77.0.1 "$token"
 	says 'its clock is 3[56][0-9][0-9] seconds (ahead of|behind) that of node1'
 	"$mvlab" mvd node3 stop
 done
-log_says node1 'seconds ahead of that of node1'
-log_says node1 'seconds behind that of node1'
+if [ -n "$faketime" ]; then
+	log_says node1 'seconds ahead of that of node1'
+	log_says node1 'seconds behind that of node1'
+fi
 "$mvlab" mvd node3 start
 status 0 cluster node3 join 10.77.0.1 "$token" --address 10.77.0.3
 wait_until 20 knows node2 "node1 node2 node3"
@@ -240,11 +244,13 @@ lab_on node3 sh -c 'rm -r /run/mvnode/lib/cluster && mv /run/mvnode/lib/cluster.
 
 # ---- expired certificates: a node of eleven years later finds all of them so ----
 
-with_time +11y "$mvlab" mvd node3 start
-status 0 cluster node3 status
-says 'node1 .*the certificate of node1 has expired'
-log_says node1 'refused: the certificate of node1 has expired'
-"$mvlab" mvd node3 stop
+if [ -n "$faketime" ]; then
+	with_time +11y "$mvlab" mvd node3 start
+	status 0 cluster node3 status
+	says 'node1 .*the certificate of node1 has expired'
+	log_says node1 'refused: the certificate of node1 has expired'
+	"$mvlab" mvd node3 stop
+fi
 "$mvlab" mvd node3 start
 equal "node1+ node2+ node3+" "$(answers node3)"
 
@@ -271,4 +277,8 @@ says 'in no cluster'
 
 lab_on node1 mvctl kill "$job_pid"
 lab_job_end 143
+for node in node1 node2 node3; do
+	"$mvlab" mvd $node stop
+	must_fail grep -H 'Sanitizer\|runtime error' "$MVLAB_DIR/$node/mvd.log"
+done
 lab_is_clean

@@ -32,7 +32,7 @@ for number in 1 2 3; do
 done
 
 # While it boots.
-for delay in 0 0.2 0.5 1; do
+for delay in 0 0.2 0.5 1 2 3; do
 	node_exec mvrun sleep 600 >"$tmp/job.out" 2>&1 &
 	job_pid=$!
 	sleep $delay

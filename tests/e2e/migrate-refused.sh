@@ -44,7 +44,7 @@ refused 'it is at node1 already' mvctl migrate "$job_pid" node1
 refused 'it is at node1 already' mvctl migrate counter home
 refused 'no job' mvctl migrate 1 node2
 refused '' "${as_user[@]}" mvctl migrate "$job_pid" node2
-refused 'no node' mvctl migrate "$job_pid" ''
+refused 'empty' mvctl migrate "$job_pid" ''
 refused 'no node' mvctl migrate "$job_pid" $'node2\nnode1'
 status 2 lab_on node1 mvctl migrate "$job_pid"
 status 2 lab_on node1 mvctl migrate "$job_pid" node2 node1

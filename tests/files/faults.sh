@@ -159,7 +159,9 @@ sleep 1
 ln -s target "$mnt/quick/link"
 equal target "$(readlink "$mnt/quick/link")"
 all_live
-wait "${pids[@]}"
+for pid in "${pids[@]}"; do
+	wait_end "$pid"
+done
 for name in $slow_ops; do
 	equal "$name $(op "$name" "$home/native-$name")" "$name $(cat "$tmp/slow-$name")"
 	equal "$name $(left "$home/native-$name")" "$name $(left "$home/slow-$name")"
@@ -175,7 +177,9 @@ sleep 1
 equal contents "$(cat <&9)"
 all_live
 exec 9<&-
-wait "${pids[@]}"
+for pid in "${pids[@]}"; do
+	wait_end "$pid"
+done
 equal 9 "$(cat "$tmp/slow-lookup")"
 end_home
 
@@ -185,7 +189,7 @@ echo second >>"$mnt/both" &
 writer=$!
 sleep 0.4
 echo first >"$home/both"
-wait $writer
+wait_end $writer
 equal "first second" "$(tr '\n' ' ' <"$home/both" | sed 's/ $//')"
 set -C
 echo exclusive >"$mnt/one" 2>"$tmp/exclusive" &
@@ -193,7 +197,7 @@ writer=$!
 sleep 0.4
 echo first >"$home/one"
 set +C
-must_fail wait $writer
+must_fail wait_end $writer
 equal first "$(cat "$home/one")"
 end_home
 
@@ -239,5 +243,5 @@ wait_until 10 gone
 # The deputy dies: the mount ends too, and says so.
 mount_home
 kill -9 "$deputy"
-wait "$kit" || true
+wait_end "$kit" || true
 must_fail ls "$mnt/file"

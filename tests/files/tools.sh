@@ -68,7 +68,7 @@ for mode in wal delete; do
 		writers+=($!)
 	done
 	for writer in "${writers[@]}"; do
-		wait "$writer"
+		wait_end "$writer"
 	done
 	equal 300 "$(as_user sqlite3 "$mnt/$mode.db" 'select count(*) from t')"
 	equal ok "$(as_user sqlite3 "$mnt/$mode.db" 'pragma integrity_check')"
