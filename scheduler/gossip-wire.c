@@ -148,6 +148,16 @@ void gossip_put_entry(uint8_t *out, const struct sched_node *node, uint64_t stam
 	memcpy(out, &wire, sizeof(wire));
 }
 
+void gossip_peek_entry(const uint8_t *bytes, uint64_t *id, uint64_t *stamp)
+{
+	uint64_t first[2];
+
+	static_assert(offsetof(struct wire_entry, stamp) == sizeof(first[0]), "order");
+	memcpy(first, bytes, sizeof(first));
+	*id = le64toh(first[0]);
+	*stamp = le64toh(first[1]);
+}
+
 int gossip_get_entry(const uint8_t *bytes, struct sched_node *node, uint64_t *stamp,
 		     double *age, struct err *err)
 {

@@ -23,6 +23,8 @@ int gossip_get_header(const uint8_t *bytes, size_t len, struct gossip_header *he
 /* `age` in seconds, cut to 49 days. */
 void gossip_put_entry(uint8_t *out, const struct sched_node *node, uint64_t stamp,
 		      double age);
+/* Only whose entry it is, and how new: enough to see that it is not needed. */
+void gossip_peek_entry(const uint8_t *bytes, uint64_t *id, uint64_t *stamp);
 /* The node's time is not set. */
 int gossip_get_entry(const uint8_t *bytes, struct sched_node *node, uint64_t *stamp,
 		     double *age, struct err *err);

@@ -259,29 +259,52 @@ static void store(struct gossip *gossip, uint32_t place, const struct sched_node
 	window_insert(gossip, place);
 }
 
-static void take_entry(struct gossip *gossip, struct sched_node *node, uint64_t stamp,
-		       double age, double now)
+static void take_entry(struct gossip *gossip, const struct sched_node *node,
+		       uint64_t stamp)
 {
-	uint32_t place;
+	uint32_t place = sched_map_find(&gossip->map, node->id);
 
-	if (age > gossip->max_age || stamp >= STAMP_MAX)
-		return;
-	if (node->id == gossip->self) {
-		/* An earlier life of ours, by a clock that was ahead. */
-		if (stamp > gossip->slots[0].stamp &&
-		    stamp - gossip->slots[0].stamp < STAMP_STEP_MAX)
-			gossip->slots[0].stamp = stamp + 1;
-		return;
-	}
-	node->time = now - age;
-	place = sched_map_find(&gossip->map, node->id);
 	if (place == SCHED_MAP_NONE) {
 		place = add(gossip, node->id);
 		gossip->nodes[place].state = node->state;
-	} else if (stamp <= gossip->slots[place].stamp) {
-		return;
 	}
 	store(gossip, place, node, stamp);
+}
+
+/* An earlier life of this node, by a clock that was ahead. */
+static void exceed(struct gossip *gossip, uint64_t stamp)
+{
+	if (stamp > gossip->slots[0].stamp &&
+	    stamp - gossip->slots[0].stamp < STAMP_STEP_MAX)
+		gossip->slots[0].stamp = stamp + 1;
+}
+
+static bool is_news(struct gossip *gossip, uint64_t id, uint64_t stamp)
+{
+	uint32_t place = sched_map_find(&gossip->map, id);
+
+	if (place == 0)
+		exceed(gossip, stamp);
+	return place != 0 && stamp < STAMP_MAX &&
+	       (place == SCHED_MAP_NONE || stamp > gossip->slots[place].stamp);
+}
+
+static void read_entry(struct gossip *gossip, const uint8_t *bytes, double now)
+{
+	struct sched_node node;
+	uint64_t id, stamp;
+	double age;
+
+	gossip_peek_entry(bytes, &id, &stamp);
+	if (!is_news(gossip, id, stamp))
+		return;
+	if (gossip_get_entry(bytes, &node, &stamp, &age, NULL) < 0) {
+		gossip->refused++;
+		return;
+	}
+	node.time = now - age;
+	if (age <= gossip->max_age)
+		take_entry(gossip, &node, stamp);
 }
 
 int gossip_read(struct gossip *gossip, const uint8_t *bytes, size_t len, double now,
@@ -295,17 +318,8 @@ int gossip_read(struct gossip *gossip, const uint8_t *bytes, size_t len, double 
 		return -1;
 	}
 	gossip->received++;
-	for (i = 0; i < header.count; i++) {
-		struct sched_node node;
-		uint64_t stamp;
-		double age;
-
-		if (gossip_get_entry(bytes + GOSSIP_HEADER + i * GOSSIP_ENTRY, &node,
-				     &stamp, &age, NULL) < 0)
-			gossip->refused++;
-		else
-			take_entry(gossip, &node, stamp, age, now);
-	}
+	for (i = 0; i < header.count; i++)
+		read_entry(gossip, bytes + GOSSIP_HEADER + i * GOSSIP_ENTRY, now);
 	return 0;
 }
 

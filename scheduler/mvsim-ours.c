@@ -229,4 +229,3 @@ const struct sim_method sim_ours[] = {
 	OURS("mv-move+weight", "", moving, true),
 	{ 0 },
 };
-const struct sim_method sim_modern[] = {{ 0 }};

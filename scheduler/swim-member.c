@@ -180,7 +180,8 @@ static void change(struct swim *swim, uint32_t place, enum swim_state state, dou
 
 	if (out->change_count < SWIM_CHANGES)
 		out->changes[out->change_count++] =
-			(struct swim_change){ m->id, state, m->state };
+			(struct swim_change){ m->id, state, m->state,
+					      m->incarnation };
 	else
 		out->changes_lost = true;
 	swim->suspects += (state == SWIM_SUSPECT) - (m->state == SWIM_SUSPECT);

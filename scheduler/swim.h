@@ -116,6 +116,7 @@ struct swim_packet {
 struct swim_change {
 	uint64_t id;
 	enum swim_state state, before;
+	uint32_t incarnation;
 };
 
 /* What a call brings; the caller empties it before each. */

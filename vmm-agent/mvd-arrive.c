@@ -191,6 +191,16 @@ static void on_described(void *ctx, const struct virt_domain *domain)
 }
 
 /* Its source may have died before it sent anything. */
+/* Nothing will come, and what was made for it goes. */
+static void give_up(struct arrivals *arrivals, struct reservation *r)
+{
+	const struct job *job = jobs_find(arrivals->mvd->jobs, r->uuid);
+
+	if (!job || job->host || job->absent)
+		boot_remove_files(arrivals->mvd, r->uuid, NULL);
+	g_hash_table_remove(arrivals->by_uuid, r->uuid);
+}
+
 static gboolean on_expiry(void *p)
 {
 	struct reservation *r = p;
@@ -437,7 +447,7 @@ void arrivals_release(struct arrivals *arrivals, const char *from,
 	struct reservation *r = find(arrivals, from, body);
 
 	if (r)
-		g_hash_table_remove(arrivals->by_uuid, r->uuid);
+		give_up(arrivals, r);
 	peer_answer(question, NULL);
 }
 

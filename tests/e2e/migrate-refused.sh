@@ -50,10 +50,12 @@ status 2 lab_on node1 mvctl migrate "$job_pid"
 status 2 lab_on node1 mvctl migrate "$job_pid" node2 node1
 status 2 lab_on node1 mvctl migrate --no-such-option "$job_pid" node2
 
+counter=($job_pid $job_waiter)
 lab_job=pinned lab_job_start node1 --pin sh -c 'echo ready; exec sleep 1000'
 refused 'pinned' mvctl migrate "$(cat "$tmp/pinned.pid")" node2
 lab_on node1 kill "$(cat "$tmp/pinned.pid")"
 lab_job=pinned lab_job_end 143
+job_pid=${counter[0]} job_waiter=${counter[1]}
 
 # ---- the wrong target: full, another QEMU, another clock, no place for sockets ----
 
