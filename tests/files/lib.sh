@@ -50,7 +50,9 @@ mount_home() {
 	"$bin/mvmount" "$@" "$home" "$mnt" >"$tmp/mvmount.log" 2>&1 &
 	kit=$!
 	cleanup_fn unmount
+	# Said by two processes, in any order.
 	wait_until 10 grep -q ready "$tmp/mvmount.log"
+	wait_until 10 grep -q ^deputy "$tmp/mvmount.log"
 	deputy=$(awk '/^deputy/ { print $2 }' "$tmp/mvmount.log")
 }
 
