@@ -47,12 +47,12 @@ wait_gone() { # PID, at most 20 s
 }
 
 mount_home() {
+	# Here, lest the last one's words be taken for this one's.
+	: >"$tmp/mvmount.log"
 	"$bin/mvmount" "$@" "$home" "$mnt" >"$tmp/mvmount.log" 2>&1 &
 	kit=$!
 	cleanup_fn unmount
-	# Said by two processes, in any order.
 	wait_until 10 grep -q ready "$tmp/mvmount.log"
-	wait_until 10 grep -q ^deputy "$tmp/mvmount.log"
 	deputy=$(awk '/^deputy/ { print $2 }' "$tmp/mvmount.log")
 }
 
