@@ -252,7 +252,6 @@ static void every_request_is_answered(void **state)
 					     .entry_timeout = -1 };
 	_Alignas(8) uint8_t message[4096];
 	unsigned before = open_descriptors(), i;
-	struct files_stats stats;
 	struct err err;
 	struct files *f;
 	uint64_t unique;
@@ -275,10 +274,9 @@ static void every_request_is_answered(void **state)
 	for (i = 0; i < 20000 && missing_answers(unique - 1); i++)
 		usleep(1000);
 	assert_int_equal(missing_answers(unique - 1), 0);
-	files_stats(f, &stats);
-	/* It was not all refused. */
-	assert_true(stats.inodes > 10 && stats.handles > 10);
 	files_free(f);
+	/* It was not all refused; what there is at the end is chance. */
+	assert_true(nnodeids > 10 && nhandles > 10);
 	assert_int_equal(open_descriptors(), before);
 }
 
