@@ -52,7 +52,7 @@ static struct candidate consider(const struct sched_view *view,
 	struct candidate candidate;
 
 	sched_node_remove(&without, job);
-	sched_ask(&candidate.ask, view->policy, job);
+	sched_ask(&candidate.ask, view->policy, job, view->self);
 	candidate.here = sched_cost(&candidate.ask, view->policy, &without,
 				    view->bandwidth);
 	candidate.remaining = sched_remaining(job->age, view->policy->youngest);

@@ -15,30 +15,32 @@ static double kernel(const struct sched_policy *policy, int distance)
 }
 
 void sched_ask(struct sched_ask *ask, const struct sched_policy *policy,
-	       const struct sched_job *job)
+	       const struct sched_job *job, const struct sched_node *self)
 {
 	int class = (int)sched_class(fmax(job->age, policy->youngest)), i;
 
-	*ask = (struct sched_ask){ .job = job, .use = job->use };
+	*ask = (struct sched_ask){ .job = job, .use = job->use,
+				    .speed = policy->trust * self->speed };
 	for (i = 0; i < SCHED_CLASSES; i++)
 		ask->kernel[i] = kernel(policy, i - class);
 	for (i = 0; i < SCHED_TRAFFIC; i++)
 		ask->rate += job->traffic[i].rate;
 }
 
-static double demand_cost(const struct sched_node *node, double demand)
+static double demand_cost(const struct sched_node *node, double speed, double demand)
 {
-	return demand * fmax(1, demand / node->cpus) / node->speed;
+	return demand * fmax(1, demand / node->cpus) / speed;
 }
 
 static double cpu_cost(const struct sched_ask *ask, const struct sched_node *node)
 {
-	double demand = node->others;
+	double demand = node->others, speed = fmin(node->speed, ask->speed);
 	unsigned i;
 
 	for (i = 0; i < SCHED_CLASSES; i++)
 		demand += ask->kernel[i] * node->load[i];
-	return demand_cost(node, demand + ask->use) - demand_cost(node, demand);
+	return demand_cost(node, speed, demand + ask->use) -
+	       demand_cost(node, speed, demand);
 }
 
 static double memory_price(const struct sched_policy *policy, double used)

@@ -38,11 +38,13 @@ struct sched_ask {
 	const struct sched_job *job;
 	double kernel[SCHED_CLASSES]; /* how much the load of each class matters */
 	double use;
-	double rate; /* sum of its traffic */
+	double rate;  /* sum of its traffic */
+	double speed; /* no node is believed to be faster */
 };
 
+/* `self` is the node that asks: it knows its own speed. */
 void sched_ask(struct sched_ask *ask, const struct sched_policy *policy,
-	       const struct sched_job *job);
+	       const struct sched_job *job, const struct sched_node *self);
 
 /* Marginal cost of the job at a node that it is not part of; INFINITY when its memory
  * does not fit. `bandwidth` of the network, bytes/s. */

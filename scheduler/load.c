@@ -4,6 +4,8 @@
 #include <math.h>
 #include <stddef.h>
 
+#define SLOW_SAMPLES 32
+
 /*
  * MOSIX: DECAY 5, NEW_DATA 3 of 8 where it rises in the node's own view; 7 of 8
  * where it falls in the view of others (values as in Kerrighed's mosix_probe.c, by
@@ -21,6 +23,17 @@ void sched_meter_add(struct sched_meter *meter, double sample)
 		meter->upper = sample;
 	else
 		meter->upper = (7 * meter->upper + sample) / 8;
+	meter->slow += (sample - meter->slow) / SLOW_SAMPLES;
+}
+
+double sched_meter_here(const struct sched_meter *meter)
+{
+	return fmin(meter->mean, meter->slow);
+}
+
+double sched_meter_told(const struct sched_meter *meter)
+{
+	return fmax(meter->upper, meter->slow);
 }
 
 /* The place of a node among a job's traffic; the least of all when it is new. */

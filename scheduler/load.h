@@ -119,9 +119,16 @@ void sched_job_sample(struct sched_job *job, const struct sched_sample *sample);
 struct sched_meter {
 	double mean;  /* for the node itself: rises slowly, falls at once */
 	double upper; /* for others: rises at once, falls slowly */
+	double slow;  /* average over a minute or so */
 };
 
 void sched_meter_add(struct sched_meter *meter, double sample);
+/*
+ * Of processes that are not in jobs, which may come and go for ever: a job leaves
+ * only what lasts, and goes only where there is none and was none.
+ */
+double sched_meter_here(const struct sched_meter *meter);
+double sched_meter_told(const struct sched_meter *meter);
 
 unsigned sched_class(double age);
 /* The age that stands for a class: its lower bound, 1/2 for the youngest. */

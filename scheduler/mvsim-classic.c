@@ -7,7 +7,6 @@
 #include "scheduler/mvsim-methods.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 /* ---- round robin: PVM ---- */
 
@@ -55,7 +54,7 @@ static double paper_marginal(const struct sim *sim, const struct sim_job *j,
 	double mem = n->mem_used + n->mem_reserved;
 	double load = sim_run_queue(n) + n->in;
 
-	return paper_cost(sim, node, mem + j->spec->mem, load + 1) -
+	return paper_cost(sim, node, mem + j->mem, load + 1) -
 	       paper_cost(sim, node, mem, load);
 }
 
@@ -66,12 +65,12 @@ static double paper_saving(const struct sim *sim, const struct sim_job *j)
 	double load = sim_run_queue(n) + n->in;
 
 	return paper_cost(sim, j->node, mem, load) -
-	       paper_cost(sim, j->node, mem - j->spec->mem, load - 1);
+	       paper_cost(sim, j->node, mem - j->mem, load - 1);
 }
 
 static void epvm_arrive(struct sim *sim, uint32_t job)
 {
-	uint32_t node, best = sim->jobs[job].spec->home;
+	uint32_t node, best = sim->jobs[job].home;
 	double least = INFINITY;
 
 	for (node = 0; node < sim->scenario->node_count; node++) {
@@ -98,12 +97,12 @@ static uint32_t random_other(struct sim *sim, uint32_t node)
 
 static void emosix_arrive(struct sim *sim, uint32_t job)
 {
-	uint32_t best = sim->jobs[job].spec->home, i;
+	uint32_t best = sim->jobs[job].home, i;
 	double least = sim->nodes[best].up ?
 		paper_marginal(sim, &sim->jobs[job], best) : INFINITY;
 
 	for (i = 0; i < EMOSIX_PEERS && sim->scenario->node_count > 1; i++) {
-		uint32_t node = random_other(sim, sim->jobs[job].spec->home);
+		uint32_t node = random_other(sim, sim->jobs[job].home);
 		double cost = paper_marginal(sim, &sim->jobs[job], node);
 
 		if (sim->nodes[node].up && cost < least) {
@@ -146,12 +145,37 @@ static void emosix_step(struct sim *sim, uint32_t node)
 
 static void home_arrive(struct sim *sim, uint32_t job)
 {
-	uint32_t home = sim->jobs[job].spec->home;
+	uint32_t home = sim->jobs[job].home;
 
 	if (!sim->nodes[home].up)
 		rr_arrive(sim, job);
 	else
 		sim_start(sim, job, home);
+}
+
+/* mosrun -b: starts at the least loaded node that is known. */
+static void best_arrive(struct sim *sim, uint32_t job)
+{
+	uint32_t home = sim->jobs[job].home, best = home, i;
+	const struct sim_node *n = &sim->nodes[home];
+	double mem = sim->jobs[job].mem;
+	double least = sim_free(sim, home) < mem ? INFINITY :
+		       (sim_run_queue(n) + 1) / n->spec->speed / n->spec->cpus;
+
+	for (i = 1; i < n->gossip.count; i++) {
+		const struct sched_node *peer = &n->gossip.nodes[i];
+		double load = (peer->run + 1) / peer->speed / peer->cpus;
+
+		if (load < least && peer->mem_free >= mem &&
+		    sim->nodes[sim_of_id(peer->id)].up) {
+			least = load;
+			best = sim_of_id(peer->id);
+		}
+	}
+	if (sim->nodes[best].up)
+		sim_start(sim, job, best);
+	else
+		rr_arrive(sim, job);
 }
 
 /* The second most CPU-hungry process, the first if there is only one. */
@@ -188,13 +212,13 @@ static bool mosix_usher(struct sim *sim, uint32_t node)
 		const struct sim_job *j = &sim->jobs[n->jobs[i]];
 		const struct sim_job *best =
 			chosen == SIM_NOBODY ? NULL : &sim->jobs[chosen];
-		bool enough = j->spec->mem >= lack;
+		bool enough = j->mem >= lack;
 
 		if (j->target != SIM_NOBODY || j->spec->pinned)
 			continue;
-		if (!best || (enough && (best->spec->mem < lack ||
-					 j->spec->mem < best->spec->mem)) ||
-		    (!enough && best->spec->mem < lack && j->spec->mem > best->spec->mem))
+		if (!best || (enough && (best->mem < lack ||
+					 j->mem < best->mem)) ||
+		    (!enough && best->mem < lack && j->mem > best->mem))
 			chosen = n->jobs[i];
 	}
 	if (chosen == SIM_NOBODY)
@@ -202,7 +226,7 @@ static bool mosix_usher(struct sim *sim, uint32_t node)
 	for (i = 1; i < n->gossip.count; i++) {
 		const struct sched_node *peer = &n->gossip.nodes[i];
 
-		if (peer->mem_free >= sim->jobs[chosen].spec->mem &&
+		if (peer->mem_free >= sim->jobs[chosen].mem &&
 		    peer->mem_free > most) {
 			most = peer->mem_free;
 			to = sim_of_id(peer->id);
@@ -215,7 +239,7 @@ static void mosix_step(struct sim *sim, uint32_t node)
 {
 	struct sim_node *n = &sim->nodes[node];
 	uint32_t job, i, to = SIM_NOBODY;
-	double least = (getenv("UPPER")?n->meter.upper:getenv("RAW")?sim_run_queue(n):n->meter.mean) / n->spec->speed / n->spec->cpus;
+	double least = n->meter.mean / n->spec->speed / n->spec->cpus;
 
 	if (n->out || mosix_usher(sim, node))
 		return;
@@ -226,7 +250,7 @@ static void mosix_step(struct sim *sim, uint32_t node)
 		const struct sched_node *peer = &n->gossip.nodes[i];
 		double load = (peer->run + STABILITY) / peer->speed / peer->cpus;
 
-		if (load < least && peer->mem_free >= sim->jobs[job].spec->mem) {
+		if (load < least && peer->mem_free >= sim->jobs[job].mem) {
 			least = load;
 			to = sim_of_id(peer->id);
 		}
@@ -241,6 +265,10 @@ const struct sim_method sim_classic[] = {
 	  .arrive = epvm_arrive },
 	{ .name = "mosix", .what = "MOSIX's balancer: starts at home, moves by load",
 	  .arrive = home_arrive, .step = mosix_step, .gossip = true },
+	{ .name = "mosix-best", .what = "the same, but starts at the best known node",
+	  .arrive = best_arrive, .step = mosix_step, .gossip = true },
+	{ .name = "mosix+weight", .what = "the same, with weights by attained service",
+	  .arrive = home_arrive, .step = mosix_step, .gossip = true, .weights = true },
 	{ .name = "e-mosix", .what = "least opportunity cost, three random nodes known",
 	  .arrive = emosix_arrive, .step = emosix_step },
 	{ 0 },

@@ -19,9 +19,19 @@ void sim_start(struct sim *sim, uint32_t job, uint32_t node)
 		j->remaining = j->spec->demand;
 	j->state = SIM_RUNNING;
 	j->target = SIM_NOBODY;
-	j->tried = sim->now;
+	j->tried = j->started = sim->now;
 	j->weight = sim->method->weights ? sched_weight(&sim->policy, j->attained) : 1;
 	sim_attach(sim, job, node);
+}
+
+void sim_arrive(struct sim *sim, uint32_t job)
+{
+	uint32_t home = sim->jobs[job].spec->home, tries;
+
+	for (tries = 0; tries < sim->scenario->node_count && !sim->nodes[home].up; tries++)
+		home = (home + 1) % sim->scenario->node_count;
+	sim->jobs[job].home = home;
+	sim->method->arrive(sim, job);
 }
 
 void sim_wait(struct sim *sim, uint32_t job)
@@ -46,9 +56,9 @@ static void end_job(struct sim *sim, uint32_t job)
 	j->state = SIM_DONE;
 	j->ended = sim->now;
 	sim->done++;
-	for (i = 0; i < sim->scenario->job_count; i++)
+	for (i = 0; sim->chained && i < sim->scenario->job_count; i++)
 		if (sim->scenario->jobs[i].after == job)
-			sim->method->arrive(sim, i);
+			sim_arrive(sim, i);
 }
 
 /* What is left of a job that has ended, after rounding. */
@@ -83,6 +93,7 @@ static void measure(struct sim *sim, uint32_t node)
 	uint32_t i;
 
 	sim_advance(sim, node);
+	sim_grow_memory(sim, node);
 	time = sim->now - n->run_from;
 	if (time > 0)
 		sched_meter_add(&n->meter, n->run_sum / time);
@@ -134,6 +145,9 @@ static void handle(struct sim *sim, const struct sim_event *event)
 	case SIM_EV_DONE:
 		complete(sim, event);
 		return;
+	case SIM_EV_WATCH:
+		sim_watch(sim);
+		return;
 	case SIM_EV_STEP:
 		node_step(sim, event);
 		return;
@@ -150,6 +164,37 @@ static void handle(struct sim *sim, const struct sim_event *event)
 		sim_script_run(sim, &sim->scenario->script[event->subject]);
 		return;
 	}
+}
+
+#define WATCH_UNTIL 20000.0 /* s: longer runs are about other things */
+
+static double run_per_cpu(const struct sim *sim, uint32_t node)
+{
+	const struct sim_node *n = &sim->nodes[node];
+
+	return sim_run_queue(n) / (n->spec->speed * n->spec->cpus);
+}
+
+/* Whether some node has a job more than its share of the load. */
+void sim_watch(struct sim *sim)
+{
+	double load = 0, capacity = 0, most = 0;
+	uint32_t node;
+
+	for (node = 0; node < sim->scenario->node_count; node++) {
+		const struct sim_node *n = &sim->nodes[node];
+
+		if (!n->up)
+			continue;
+		load += sim_run_queue(n);
+		capacity += n->spec->speed * n->spec->cpus;
+		most = fmax(most, run_per_cpu(sim, node) -
+			    1 / (n->spec->speed * n->spec->cpus));
+	}
+	if (capacity > 0 && most > fmax(load / capacity, 1))
+		sim->stats.balanced_at = sim->now;
+	if (more_to_come(sim) && sim->now < WATCH_UNTIL)
+		sim_heap_push(&sim->heap, sim->now + 1, SIM_EV_WATCH, 0, 0);
 }
 
 static void flush(struct sim *sim)
@@ -183,7 +228,7 @@ static void loop(struct sim *sim)
 			handle(sim, &event);
 		} else if (arrival < INFINITY) {
 			sim->now = arrival;
-			sim->method->arrive(sim, sim->arrivals[sim->next_arrival++]);
+			sim_arrive(sim, sim->arrivals[sim->next_arrival++]);
 		} else {
 			return;
 		}
@@ -219,29 +264,39 @@ static void sort_arrivals(struct sim *sim)
 		count * sizeof(sim->arrivals[0]));
 }
 
-static void init_node(struct sim *sim, uint32_t node)
+void sim_node_reset(struct sim *sim, uint32_t node)
 {
 	const struct sim_params *params = &sim->scenario->params;
 	struct sim_node *n = &sim->nodes[node];
 	unsigned known = params->known;
 
+	n->held = SIM_NOBODY;
+	if (!sim->method->gossip)
+		return;
+	if (known > sim->scenario->node_count)
+		known = sim->scenario->node_count;
+	if (known < 2)
+		known = 2;
+	if (!n->gossip_memory)
+		n->gossip_memory = sim_need(1, gossip_size(known));
+	gossip_init(&n->gossip, n->gossip_memory, known, sim_id(node), params->window,
+		    sim->policy.max_age);
+}
+
+static void init_node(struct sim *sim, uint32_t node)
+{
+	struct sim_node *n = &sim->nodes[node];
+
 	n->spec = &sim->scenario->nodes[node];
 	n->others = n->spec->others;
 	n->up = true;
 	n->lie = 1;
-	n->held = SIM_NOBODY;
 	sim->ids[node] = sim_id(node);
-	if (sim->method->gossip) {
-		if (known > sim->scenario->node_count)
-			known = sim->scenario->node_count;
-		n->gossip_memory = sim_need(1, gossip_size(known < 2 ? 2 : known));
-		gossip_init(&n->gossip, n->gossip_memory, known < 2 ? 2 : known,
-			    sim_id(node), params->window, sim->policy.max_age);
-	}
+	sim_node_reset(sim, node);
 	/* Agents do not beat in time. */
 	if (sim->method->gossip || sim->method->step || sim->method->weights)
-		sim_heap_push(&sim->heap, params->step * sched_random_unit(&sim->random),
-			 SIM_EV_STEP, node, 0);
+		sim_heap_push(&sim->heap, sim->scenario->params.step *
+			      sched_random_unit(&sim->random), SIM_EV_STEP, node, 0);
 	sim_touch(sim, node);
 }
 
@@ -263,7 +318,10 @@ static void begin(struct sim *sim)
 	for (i = 0; i < scenario->job_count; i++) {
 		sim->jobs[i].spec = &scenario->jobs[i];
 		sim->jobs[i].node = sim->jobs[i].target = SIM_NOBODY;
+		sim->jobs[i].mem = scenario->jobs[i].mem;
+		sim->chained |= scenario->jobs[i].after != SIM_NOBODY;
 	}
+	sim_heap_push(&sim->heap, 1, SIM_EV_WATCH, 0, 0);
 	for (i = 0; i < scenario->node_count; i++)
 		init_node(sim, i);
 	for (i = 0; i < scenario->script_count; i++)
@@ -303,7 +361,7 @@ static void summarize(struct sim *sim, double *slowdowns)
 {
 	uint32_t i, count = 0, total = sim->scenario->job_count;
 	struct sim_stats *stats = &sim->stats;
-	double sum = 0;
+	double sum = 0, wait = 0;
 
 	for (i = 0; i < total; i++) {
 		const struct sim_job *j = &sim->jobs[i];
@@ -315,12 +373,17 @@ static void summarize(struct sim *sim, double *slowdowns)
 			continue;
 		slowdowns[count] = fmax(end - j->spec->arrival, 0) / j->spec->demand;
 		sum += slowdowns[count++];
+		wait += j->started - j->spec->arrival;
+		stats->wait_max = fmax(stats->wait_max, j->started - j->spec->arrival);
+		if (j->moves > stats->most_moves)
+			stats->most_moves = j->moves;
 		stats->makespan = fmax(stats->makespan, end);
 	}
 	if (count == 0)
 		return;
 	qsort(slowdowns, count, sizeof(slowdowns[0]), by_value);
 	stats->slowdown_mean = sum / count;
+	stats->wait_mean = wait / count;
 	stats->slowdown_median = slowdowns[(count - 1) / 2];
 	stats->slowdown_p95 = slowdowns[(uint32_t)(0.95 * (count - 1))];
 	stats->slowdown_max = slowdowns[count - 1];
@@ -335,6 +398,9 @@ int sim_run(const struct sim_scenario *scenario, const struct sim_method *method
 	if (scenario->node_count == 0 || scenario->node_count > SIM_MAX_NODES)
 		return err_set(err, 0, "a scenario has 1 to %u nodes, not %u",
 			       SIM_MAX_NODES, scenario->node_count);
+	/* Costs are of the weights that there are. */
+	if (!method->weights)
+		sim.policy.weight_power = 0;
 	sched_random_seed(&sim.random, seed);
 	begin(&sim);
 	loop(&sim);

@@ -41,7 +41,7 @@ static uint32_t most_free(const struct sim *sim)
 
 static void least_arrive(struct sim *sim, uint32_t job)
 {
-	uint32_t node = least_loaded(sim, sim->jobs[job].spec->mem);
+	uint32_t node = least_loaded(sim, sim->jobs[job].mem);
 
 	sim_start(sim, job, node == SIM_NOBODY ? most_free(sim) : node);
 }
@@ -50,7 +50,7 @@ static void least_arrive(struct sim *sim, uint32_t job)
 
 static void fit_arrive(struct sim *sim, uint32_t job)
 {
-	double mem = sim->jobs[job].spec->mem;
+	double mem = sim->jobs[job].mem;
 	uint32_t node, best = SIM_NOBODY;
 
 	for (node = 0; node < sim->scenario->node_count; node++)
@@ -129,8 +129,8 @@ static uint32_t any_job(const struct sim *sim, uint32_t from, uint32_t to)
 		const struct sim_job *j = &sim->jobs[n->jobs[i]];
 
 		if (j->state == SIM_RUNNING && j->target == SIM_NOBODY &&
-		    !j->spec->pinned && j->spec->mem <= sim_free(sim, to) &&
-		    (best == SIM_NOBODY || j->spec->mem < sim->jobs[best].spec->mem))
+		    !j->spec->pinned && j->mem <= sim_free(sim, to) &&
+		    (best == SIM_NOBODY || j->mem < sim->jobs[best].mem))
 			best = n->jobs[i];
 	}
 	return best;
@@ -217,7 +217,7 @@ static void fewest_arrive(struct sim *sim, uint32_t job)
 
 	for (node = 0; node < sim->scenario->node_count; node++)
 		if (sim->nodes[node].up && !sim->nodes[node].draining &&
-		    sim_free(sim, node) >= sim->jobs[job].spec->mem &&
+		    sim_free(sim, node) >= sim->jobs[job].mem &&
 		    (best == SIM_NOBODY ||
 		     sim->nodes[node].job_count < sim->nodes[best].job_count))
 			best = node;

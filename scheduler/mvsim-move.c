@@ -42,7 +42,8 @@ bool sim_move(struct sim *sim, uint32_t job, uint32_t target)
 	j->target = target;
 	to->in++;
 	from->out++;
-	to->mem_reserved += j->spec->mem;
+	j->reserved = j->mem;
+	to->mem_reserved += j->reserved;
 	to->incoming[sched_class(j->attained)] += 1;
 	sim_touch(sim, target);
 	sim_touch(sim, j->node);
@@ -83,7 +84,7 @@ static void release(struct sim *sim, struct sim_job *j)
 
 	to->in--;
 	from->out--;
-	to->mem_reserved = to->in ? to->mem_reserved - j->spec->mem : 0;
+	to->mem_reserved = to->in ? to->mem_reserved - j->reserved : 0;
 	withdraw(to, j);
 	sim_touch(sim, j->target);
 	sim_touch(sim, j->node);
@@ -137,11 +138,12 @@ static void fail(struct sim *sim, uint32_t node)
 		sim_detach(sim, n->jobs[0]);
 		j->state = SIM_PENDING;
 		j->attained = 0;
+		j->mem = j->spec->mem;
 		j->node = SIM_NOBODY;
 		sim->stats.lost++;
 	}
 	for (i = 0; i < count; i++)
-		sim->method->arrive(sim, sim->scratch[i]);
+		sim_arrive(sim, sim->scratch[i]);
 }
 
 static void cut(struct sim *sim, uint32_t node, unsigned group)
@@ -166,6 +168,8 @@ void sim_script_run(struct sim *sim, const struct sim_script *script)
 			fail(sim, script->node);
 		break;
 	case SIM_RETURN:
+		if (!n->up)
+			sim_node_reset(sim, script->node);
 		n->up = true;
 		break;
 	case SIM_DRAIN:
@@ -174,7 +178,8 @@ void sim_script_run(struct sim *sim, const struct sim_script *script)
 		break;
 	case SIM_CUT:
 	case SIM_HEAL:
-		cut(sim, script->node, script->what == SIM_CUT);
+		cut(sim, script->node, script->what == SIM_CUT ?
+		    (unsigned)script->value : 0);
 		break;
 	case SIM_OTHERS:
 		n->others = script->value;

@@ -60,7 +60,7 @@ void sim_advance(struct sim *sim, uint32_t node)
 /* Seconds that a job waits for data per CPU second: files of home, its peer. */
 static double waiting(const struct sim *sim, const struct sim_job *j)
 {
-	double bytes = j->node == j->spec->home ? 0 : j->spec->io;
+	double bytes = j->node == j->home ? 0 : j->spec->io;
 
 	if (j->spec->peer != SIM_NOBODY &&
 	    sim->jobs[j->spec->peer].state == SIM_RUNNING &&
@@ -198,7 +198,7 @@ void sim_attach(struct sim *sim, uint32_t job, uint32_t node)
 	sim_advance(sim, node);
 	room_for_one(n);
 	n->jobs[n->job_count++] = job;
-	n->mem_used += j->spec->mem;
+	n->mem_used += j->mem;
 	j->node = node;
 	j->since = sim->now;
 	sim_touch(sim, node);
@@ -216,9 +216,29 @@ void sim_detach(struct sim *sim, uint32_t job)
 		i++;
 	n->job_count--;
 	memmove(&n->jobs[i], &n->jobs[i + 1], (n->job_count - i) * sizeof(n->jobs[0]));
-	n->mem_used = n->job_count ? n->mem_used - j->spec->mem : 0;
+	n->mem_used = n->job_count ? n->mem_used - j->mem : 0;
 	sim_touch(sim, j->node);
 	touch_peer(sim, j);
+}
+
+/* What its jobs have grown to. */
+void sim_grow_memory(struct sim *sim, uint32_t node)
+{
+	struct sim_node *n = &sim->nodes[node];
+	double sum = 0;
+	uint32_t i;
+
+	for (i = 0; i < n->job_count; i++) {
+		struct sim_job *j = &sim->jobs[n->jobs[i]];
+
+		if (j->spec->grow > 0)
+			j->mem = fmin(j->spec->mem + j->spec->grow * j->attained,
+				      fmax(j->spec->mem_most, j->spec->mem));
+		sum += j->mem;
+	}
+	if (sum != n->mem_used)
+		sim_touch(sim, node);
+	n->mem_used = sum;
 }
 
 double sim_free(const struct sim *sim, uint32_t node)
@@ -242,7 +262,7 @@ void sim_vector(struct sim *sim, uint32_t node, struct sched_node *vector)
 		.cpus = n->spec->cpus,
 		.speed = n->spec->speed * n->lie,
 		.run = n->meter.upper,
-		.others = n->other_meter.upper,
+		.others = sched_meter_told(&n->other_meter),
 		.mem_total = n->spec->mem,
 		.mem_free = fmax(0, sim_free(sim, node)),
 		.net_max = sim->scenario->params.file_rate,
@@ -272,11 +292,11 @@ void sim_job_vector(struct sim *sim, uint32_t job, struct sched_job *vector)
 
 	*vector = (struct sched_job){
 		.id = job,
-		.home = sim_id(spec->home),
+		.home = sim_id(j->home),
 		.age = j->attained,
 		.use = j->state == SIM_RUNNING ? j->cap : 1,
-		.mem = spec->mem,
-		.touched = spec->mem,
+		.mem = j->mem,
+		.touched = j->mem,
 		.dirty = spec->dirty,
 		.hot = spec->hot,
 		.resident = sim->now - j->since,
@@ -285,7 +305,7 @@ void sim_job_vector(struct sim *sim, uint32_t job, struct sched_job *vector)
 		.cpu = 1,
 		.pinned = spec->pinned,
 	};
-	vector->traffic[0].node = sim_id(spec->home);
+	vector->traffic[0].node = sim_id(j->home);
 	vector->traffic[0].rate = spec->io;
 	if (spec->peer != SIM_NOBODY &&
 	    sim->jobs[spec->peer].state == SIM_RUNNING) {

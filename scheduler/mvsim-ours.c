@@ -13,13 +13,14 @@ struct ours {
 };
 
 #define ATTEMPTS 4 /* reservations, for one decision */
+#define QUEUE 32   /* waiting jobs of a home that are tried in a step, the oldest */
 
 static struct sched_view view_of(struct sim *sim, uint32_t node, struct sched_node *self)
 {
 	struct sim_node *n = &sim->nodes[node];
 
 	sim_vector(sim, node, self);
-	self->others = n->other_meter.mean;
+	self->others = sched_meter_here(&n->other_meter);
 	return (struct sched_view){
 		.policy = &sim->policy,
 		.self = self,
@@ -55,7 +56,7 @@ static bool reserve(struct sim *sim, uint32_t from, uint32_t to,
 
 static bool try_place(struct sim *sim, uint32_t job)
 {
-	uint32_t home = sim->jobs[job].spec->home, attempt;
+	uint32_t home = sim->jobs[job].home, attempt;
 	struct sched_node self;
 	struct sched_job vector;
 
@@ -79,7 +80,7 @@ static bool try_place(struct sim *sim, uint32_t job)
 static void ours_arrive(struct sim *sim, uint32_t job)
 {
 	const struct ours *ours = sim->method->options;
-	uint32_t home = sim->jobs[job].spec->home;
+	uint32_t home = sim->jobs[job].home;
 
 	if (ours->place && try_place(sim, job))
 		return;
@@ -110,8 +111,12 @@ static bool start_held(struct sim *sim, uint32_t job)
 {
 	uint32_t node = sim->jobs[job].held_at;
 
-	if (node == SIM_NOBODY || !sim->nodes[node].up ||
-	    sim_free(sim, node) < sim->jobs[job].spec->mem)
+	if (!sim_reachable(sim, node, sim->jobs[job].home) ||
+	    sim->nodes[node].held != job) { /* it is gone, or was and forgot */
+		sim->jobs[job].held_at = SIM_NOBODY;
+		return false;
+	}
+	if (sim_free(sim, node) < sim->jobs[job].mem)
 		return false;
 	sim->nodes[node].held = SIM_NOBODY;
 	sim_start(sim, job, node);
@@ -127,18 +132,19 @@ static bool try_waiting(struct sim *sim, uint32_t job)
 	if (try_place(sim, job))
 		return true;
 	if (sim->now - j->spec->arrival > sim->policy.patience)
-		hold_room(sim, job, j->spec->home);
+		hold_room(sim, job, j->home);
 	return false;
 }
 
 static void retry_waiting(struct sim *sim, uint32_t node)
 {
-	uint32_t i = 0, kept = 0;
+	uint32_t i, kept = 0, tried = 0;
 
 	for (i = 0; i < sim->waiting_count; i++) {
 		uint32_t job = sim->waiting[i];
 
-		if (sim->jobs[job].spec->home != node || !try_waiting(sim, job))
+		if (sim->jobs[job].home != node || tried++ >= QUEUE ||
+		    !try_waiting(sim, job))
 			sim->waiting[kept++] = job;
 	}
 	sim->waiting_count = kept;
@@ -158,14 +164,15 @@ static unsigned job_vectors(struct sim *sim, uint32_t node)
 	return count;
 }
 
+/* Bytes to free: for the job that room is made for, or because memory is short. */
 static double lack_of(const struct sim *sim, uint32_t node, const struct sched_node *self)
 {
 	uint32_t held = sim->nodes[node].held;
 
-	(void)self;
 	if (held == SIM_NOBODY)
-		return 0;
-	return sim->jobs[held].spec->mem - sim_free(sim, node);
+		return sched_usher_lack(&sim->policy, self);
+	return sim->jobs[held].mem + sim->policy.memory_low * self->mem_total -
+	       sim_free(sim, node);
 }
 
 static struct sched_move decide(struct sim *sim, uint32_t node,
@@ -174,6 +181,9 @@ static struct sched_move decide(struct sim *sim, uint32_t node,
 	const struct sched_link *link = &sim->scenario->params.link;
 	double lack = lack_of(sim, node, view->self);
 
+	sim->stats.decisions++;
+	if (sim->nodes[node].draining)
+		return sched_drain(view, sim->vectors, count, link, &sim->random, NULL);
 	if (lack > 0)
 		return sched_usher(view, sim->vectors, count, lack, link, &sim->random,
 				   NULL);
@@ -196,7 +206,6 @@ static void ours_step(struct sim *sim, uint32_t node)
 		struct sched_move move;
 
 		move = decide(sim, node, &view, count);
-		sim->stats.decisions++;
 		if (!move.node)
 			return;
 		if (reserve(sim, node, sim_of_id(move.reason.node),
@@ -220,12 +229,12 @@ static const struct ours nothing = { 0 };
 
 const struct sim_method sim_ours[] = {
 	OURS("monovisor", "placement, moves and weights", all, true),
-	OURS("mv-nowait", "", nowait, true),
-	OURS("mv-place", "", placing, false),
-	OURS("mv-move", "", moving, false),
-	OURS("mv-weight", "", nothing, true),
-	OURS("mv-place+move", "", all, false),
-	OURS("mv-place+weight", "", placing, true),
-	OURS("mv-move+weight", "", moving, true),
+	OURS("mv-nowait", "the same, but jobs that fit nowhere start at home", nowait, true),
+	OURS("mv-place", "placement only", placing, false),
+	OURS("mv-move", "moves only", moving, false),
+	OURS("mv-weight", "weights only", nothing, true),
+	OURS("mv-place+move", "placement and moves", all, false),
+	OURS("mv-place+weight", "placement and weights", placing, true),
+	OURS("mv-move+weight", "moves and weights", moving, true),
 	{ 0 },
 };

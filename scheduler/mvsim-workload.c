@@ -73,7 +73,7 @@ static double exponential(struct maker *maker, double mean)
 	return -log(unit(maker)) * mean;
 }
 
-/* Marsaglia and Polar: two would come out, one is enough. */
+/* Marsaglia's polar method: two would come out, one is enough. */
 static double normal(struct maker *maker)
 {
 	double x, y, s;
@@ -139,6 +139,7 @@ static void add(struct maker *maker, double arrival, double demand, double mem,
 	}
 	maker->jobs[maker->count++] = (struct sim_job_spec){
 		.arrival = arrival, .demand = demand, .mem = mem,
+		.grow = workload->grow, .mem_most = workload->grow_most,
 		.dirty = mem * workload->dirty, .hot = mem * workload->hot,
 		.io = sched_random_unit(&maker->random) < workload->io_share ?
 			workload->io : 0,
@@ -240,14 +241,14 @@ static void (*const generators[])(struct maker *maker, double at) = {
 static void generate(struct maker *maker)
 {
 	const struct sim_workload *workload = &maker->plan->workload;
-	double at = 0;
+	double at = workload->from;
 
 	maker->rate = workload->rate *
 		      exp(workload->spread * (2 * sched_random_unit(&maker->random) - 1));
 	while (maker->count < SIM_MAX_JOBS) {
 		at += exponential(maker, 1 / maker->rate);
 		if (workload->count ? maker->count >= workload->count :
-				      at > workload->seconds)
+				      at > workload->from + workload->seconds)
 			return;
 		generators[workload->kind](maker, at);
 	}

@@ -17,11 +17,13 @@ enum sim_workload_kind {
 struct sim_workload {
 	enum sim_workload_kind kind;
 	double rate;     /* jobs per second, on average */
+	double from;     /* s, when the first may arrive */
 	double seconds;  /* that jobs arrive during */
 	double spread;   /* the rate of a run is up to e^spread larger or smaller */
 	double alpha;    /* SIM_PARETO */
 	double least, most;         /* CPU seconds */
 	double mem_least, mem_most; /* bytes, as least/U up to most */
+	double grow, grow_most;     /* bytes per CPU second, up to so many */
 	double dirty;    /* share of its memory that a job changes per second */
 	double hot;      /* share that it changes again and again */
 	double io;       /* bytes of home's files per CPU second */
@@ -34,6 +36,7 @@ struct sim_workload {
 struct sim_plan {
 	struct sim_scenario scenario; /* nodes, script, parameters, fixed jobs */
 	struct sim_workload workload;
+	struct sched_policy policy;
 };
 
 void sim_plan_free(struct sim_plan *plan);

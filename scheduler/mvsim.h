@@ -42,7 +42,9 @@ struct sim_node_spec {
 struct sim_job_spec {
 	double arrival;
 	double demand;  /* CPU seconds at speed 1 */
-	double mem;
+	double mem;     /* at the start */
+	double grow;    /* bytes that are added per CPU second */
+	double mem_most; /* up to this */
 	double dirty;   /* bytes/s that it changes while it runs */
 	double hot;     /* of which memory */
 	double io;      /* bytes of home's files per CPU second */
@@ -93,17 +95,20 @@ enum sim_job_state { SIM_PENDING, SIM_WAITING, SIM_RUNNING, SIM_STOPPED, SIM_DON
 struct sim_job {
 	const struct sim_job_spec *spec;
 	enum sim_job_state state;
+	uint32_t home;    /* where it was typed: another node when that one is down */
 	uint32_t node;    /* where it runs */
 	uint32_t target;  /* where it is going, or SIM_NOBODY */
 	double remaining; /* CPU seconds at speed 1 */
 	double attained;
 	double weight, rate;
+	double mem, reserved; /* has; has reserved at the target */
 	double cpu;       /* CPUs it gets now */
 	double cap;       /* CPUs it would use alone */
 	double used;      /* CPUs it used, smoothed as MOSIX does */
 	double since;     /* it came to its node */
 	double tried;     /* last attempt to move it */
 	double ended;
+	double started;
 	uint32_t moves, generation, held_at;
 };
 
@@ -128,13 +133,14 @@ struct sim_node {
 
 struct sim_stats {
 	double slowdown_mean, slowdown_median, slowdown_p95, slowdown_max;
-	double makespan, wait_mean;
+	double makespan, wait_mean, wait_max;
 	double over_memory;    /* node seconds with more memory used than there is */
 	double worst_memory;   /* largest share of a node's memory in use */
 	uint64_t moves, refused, aborted, lost, unfinished;
 	double move_seconds, move_bytes, down_seconds;
 	uint64_t decisions, messages, bytes;
-	double balanced_at;    /* the load of nodes stayed within one job, s */
+	double balanced_at;    /* s; later no node had more than its share and a job */
+	uint32_t most_moves;   /* of one job */
 };
 
 struct sim;
@@ -164,6 +170,7 @@ struct sim {
 	struct sched_job *vectors; /* of a node's jobs, while a decision is made */
 	struct sim_heap heap;
 	uint32_t next_arrival, done, *arrivals;
+	bool chained;       /* some jobs start after others */
 	uint32_t started;   /* of the round robin */
 	double max_load;    /* seen anywhere, for E-PVM */
 	double *state;      /* a method's own, one number per node */
@@ -210,16 +217,19 @@ void sim_detach(struct sim *sim, uint32_t job);
 void sim_move_stop(struct sim *sim, const struct sim_event *event);
 void sim_move_end(struct sim *sim, const struct sim_event *event);
 void sim_move_abort(struct sim *sim, uint32_t job);
+/* It is typed now, and the method decides. */
+void sim_arrive(struct sim *sim, uint32_t job);
+void sim_grow_memory(struct sim *sim, uint32_t node);
+void sim_watch(struct sim *sim);
+void sim_node_reset(struct sim *sim, uint32_t node); /* its agent starts anew */
 void sim_script_run(struct sim *sim, const struct sim_script *script);
 void sim_gossip_step(struct sim *sim, uint32_t node);
 bool sim_reachable(const struct sim *sim, uint32_t a, uint32_t b);
 
-enum sim_kind { SIM_EV_DONE, SIM_EV_STEP, SIM_EV_ROUND, SIM_EV_STOP, SIM_EV_MOVED,
+enum sim_kind { SIM_EV_DONE, SIM_EV_WATCH, SIM_EV_STEP, SIM_EV_ROUND, SIM_EV_STOP, SIM_EV_MOVED,
 		SIM_EV_SCRIPT };
 
-/* ---- methods, scenarios ---- */
 
-extern const struct sim_method sim_methods[];
-const struct sim_method *sim_method_find(const char *name);
+
 
 #endif

@@ -9,7 +9,10 @@
 static double cost_at(const struct sched_view *view, const struct sched_ask *ask,
 		      const struct sched_node *node)
 {
-	if (sched_objection(view->policy, ask->job, node, view->now, 0) != SCHED_WHY_NONE)
+	double spare = view->policy->memory_low * node->mem_total;
+
+	if (sched_objection(view->policy, ask->job, node, view->now, spare) !=
+	    SCHED_WHY_NONE)
 		return INFINITY;
 	return sched_cost(ask, view->policy, node, view->bandwidth);
 }
@@ -37,7 +40,7 @@ struct sched_place sched_place(const struct sched_view *view,
 	struct sched_ask ask;
 	unsigned i;
 
-	sched_ask(&ask, view->policy, job);
+	sched_ask(&ask, view->policy, job, view->self);
 	home = cost_at(view, &ask, view->self);
 	for (i = 0; i < view->count; i++)
 		if (view->peers[i].id != view->self->id)
@@ -72,12 +75,13 @@ struct sched_reason sched_admit(const struct sched_policy *policy,
 				       .have = node->mem_free, .there = expected };
 	struct sched_ask ask;
 
-	reason.why = sched_objection(policy, job, node, now, 0);
+	reason.why = sched_objection(policy, job, node, now,
+				     policy->memory_low * node->mem_total);
 	if (reason.why == SCHED_WHY_NONE && moves && (node->flags & SCHED_TAKING))
 		reason.why = SCHED_WHY_TAKING;
 	if (reason.why != SCHED_WHY_NONE)
 		return reason;
-	sched_ask(&ask, policy, job);
+	sched_ask(&ask, policy, job, node);
 	reason.here = sched_cost(&ask, policy, node, bandwidth);
 	if (reason.here > expected * policy->surprise)
 		reason.why = SCHED_WHY_CHANGED;

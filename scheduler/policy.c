@@ -19,6 +19,7 @@ const struct sched_policy_entry sched_policy_entries[] = {
 	ENTRY(memory_low, "", 0, 1, 0.05, "share of memory free below which jobs leave"),
 	ENTRY(memory_high, "", 0, 1, 0.08, "share that is kept free at a target"),
 	ENTRY(pressure, "", 0, 1, 0.1, "share of time waited for memory that is too much"),
+	ENTRY(trust, "", 1, 1000, 4, "times the own speed that a node is believed to have"),
 	ENTRY(surprise, "", 1, 100, 1.5, "times its expected cost that a target refuses at"),
 	ENTRY(weight_power, "", 0, 4, 1, "weights fall with the age to this power"),
 	ENTRY(weight_ratio, "", 1, 10000, 100, "largest to smallest weight"),

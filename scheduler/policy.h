@@ -19,9 +19,12 @@ struct sched_policy {
 	double residency;     /* s that a job stays where it came to */
 	double retry;         /* s before a job is tried again after a failed move */
 	double max_age;       /* s; of older information nothing is decided */
-	double memory_low;    /* share of memory free below which jobs are sent away */
-	double memory_high;   /* share that must be free then, and left at the target */
+	double memory_low;    /* share of memory that stays free when a job starts; below
+				 it jobs are sent away */
+	double memory_high;   /* share that is free again after that, and stays so at a
+				 target of a move */
 	double pressure;      /* share of time waited for memory that counts as shortage */
+	double trust;         /* times this node's speed that another can be believed to have */
 	double surprise;      /* times its expected cost that a target may refuse at */
 	double weight_power;  /* weights fall with the age to this power; 0: all equal */
 	double weight_ratio;  /* largest to smallest weight */

@@ -25,7 +25,7 @@ static const struct sched_node *any_room(const struct sched_view *view,
 	struct sched_ask ask;
 	unsigned i, passes;
 
-	sched_ask(&ask, view->policy, job);
+	sched_ask(&ask, view->policy, job, view->self);
 	reason->why = SCHED_WHY_ALONE;
 	for (passes = 0; passes < 2; passes++)
 		for (i = 0; i < view->count; i++) {
@@ -36,7 +36,9 @@ static const struct sched_node *any_room(const struct sched_view *view,
 			if (node->id == view->self->id)
 				continue;
 			why = node->flags & SCHED_TAKING ? SCHED_WHY_TAKING :
-				sched_objection(view->policy, job, node, view->now, 0);
+				sched_objection(view->policy, job, node, view->now,
+						view->policy->memory_high *
+						node->mem_total);
 			if (why != SCHED_WHY_NONE) {
 				reason->why = why;
 				continue;
@@ -133,7 +135,8 @@ const struct sched_node *sched_room(const struct sched_view *view,
 		if ((i && node->id == view->self->id) || (node->flags & SCHED_MAKING))
 			continue;
 		empty.mem_free = empty.mem_total;
-		if (sched_objection(view->policy, job, &empty, view->now, 0) !=
+		if (sched_objection(view->policy, job, &empty, view->now,
+				    view->policy->memory_low * node->mem_total) !=
 		    SCHED_WHY_NONE)
 			continue;
 		if (!best || node->mem_free > best->mem_free)

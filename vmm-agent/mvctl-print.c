@@ -296,13 +296,16 @@ void print_job(FILE *out, struct json_object *job)
 	char text[4200];
 
 	json_object_object_foreach(job, key, value) {
+		if (json_object_is_type(value, json_type_string) &&
+		    json_object_get_string_len(value) == 0)
+			continue;
 		if (json_object_is_type(value, json_type_boolean))
 			snprintf(text, sizeof(text), "%s",
 				 json_object_get_boolean(value) ? "yes" : "no");
 		else
 			print_clean(text, sizeof(text),
 				    json_object_get_string(value));
-		fprintf(out, "%-10s %s\n", key, text);
+		fprintf(out, "%-11s %s\n", key, text);
 	}
 }
 
