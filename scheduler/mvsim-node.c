@@ -78,6 +78,7 @@ static double job_cap(const struct sim *sim, const struct sim_job *j)
 
 struct share {
 	double cpus, weights; /* not yet given out, not yet satisfied */
+	unsigned jobs;        /* that run */
 };
 
 /* Those whose share is more than they can use get what they can use. */
@@ -101,7 +102,8 @@ static bool satisfy(struct sim *sim, struct sim_node *n, struct share *share)
 	return any && share->weights > 1e-12;
 }
 
-/* What moves and other processes take; each counts as a job of weight 1. */
+/* What moves and other processes take, each as much as a job: weights are among jobs,
+ * as in cgroups, where all jobs together have their parent's share. */
 static void others_first(const struct sim *sim, const struct sim_node *n,
 			 struct share *share)
 {
@@ -111,7 +113,7 @@ static void others_first(const struct sim *sim, const struct sim_node *n,
 
 	if (wanted <= 0)
 		return;
-	fair = share->cpus * wanted / (wanted + share->weights);
+	fair = share->cpus * wanted / (wanted + share->jobs);
 	share->cpus -= fmin(fair, wanted);
 }
 
@@ -128,6 +130,7 @@ static void start_sharing(struct sim *sim, struct sim_node *n, struct share *sha
 			continue;
 		j->cap = job_cap(sim, j);
 		share->weights += j->weight;
+		share->jobs++;
 	}
 	others_first(sim, n, share);
 }
@@ -238,6 +241,8 @@ void sim_grow_memory(struct sim *sim, uint32_t node)
 	}
 	if (sum != n->mem_used)
 		sim_touch(sim, node);
+	n->growth += (fmax(sum - n->mem_used, 0) / sim->scenario->params.step -
+		      n->growth) * 3 / 8;
 	n->mem_used = sum;
 }
 

@@ -170,7 +170,8 @@ static double lack_of(const struct sim *sim, uint32_t node, const struct sched_n
 	uint32_t held = sim->nodes[node].held;
 
 	if (held == SIM_NOBODY)
-		return sched_usher_lack(&sim->policy, self);
+		return sched_usher_lack(&sim->policy, self,
+					sim->nodes[node].growth);
 	return sim->jobs[held].mem + sim->policy.memory_low * self->mem_total -
 	       sim_free(sim, node);
 }

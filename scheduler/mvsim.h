@@ -117,6 +117,7 @@ struct sim_node {
 	uint32_t *jobs;
 	uint32_t job_count, job_room;
 	double mem_used, mem_reserved;
+	double growth;     /* bytes/s that its jobs grow by, smoothed */
 	double others, lie;
 	unsigned in, out;  /* moves under way */
 	unsigned group;    /* of nodes that hear each other */

@@ -23,6 +23,7 @@ struct sched_policy {
 				 it jobs are sent away */
 	double memory_high;   /* share that is free again after that, and stays so at a
 				 target of a move */
+	double lookahead;     /* s of growth that must still fit */
 	double pressure;      /* share of time waited for memory that counts as shortage */
 	double trust;         /* times this node's speed that another can be believed to have */
 	double surprise;      /* times its expected cost that a target may refuse at */

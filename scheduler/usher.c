@@ -5,10 +5,12 @@
 
 #include <math.h>
 
-double sched_usher_lack(const struct sched_policy *policy, const struct sched_node *self)
+double sched_usher_lack(const struct sched_policy *policy, const struct sched_node *self,
+			double growth)
 {
-	double low = policy->memory_low * self->mem_total;
-	double high = policy->memory_high * self->mem_total;
+	double soon = fmax(growth, 0) * policy->lookahead;
+	double low = policy->memory_low * self->mem_total + soon;
+	double high = policy->memory_high * self->mem_total + soon;
 
 	if (self->mem_free >= low && self->pressure <= policy->pressure)
 		return 0;

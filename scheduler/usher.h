@@ -13,9 +13,10 @@
 
 #include "scheduler/balance.h"
 
-/* Bytes that have to leave the node now: 0 when memory is not short. */
+/* Bytes that have to leave the node now: 0 when memory is not short, and will not be
+ * soon. `growth`: bytes/s by which the jobs here grow. */
 double sched_usher_lack(const struct sched_policy *policy,
-			const struct sched_node *self);
+			const struct sched_node *self, double growth);
 
 /*
  * The job to send away so that `lack` bytes become free; reasons as in
