@@ -3,7 +3,7 @@
  * Compression of a stream that is written in pieces by one thread: zstd frames
  * one after another. How hard it tries follows from what is slower, the
  * processor or the network: where writing takes longer than compressing it tries
- * harder, and the other way round.
+ * harder, and the other way round. What does not shrink goes as it is.
  */
 #ifndef MV_NET_SQUEEZE_H
 #define MV_NET_SQUEEZE_H

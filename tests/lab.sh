@@ -95,7 +95,8 @@ lab_is_clean() {
 	local node
 	for node in $(lab_nodes); do
 		wait_until 20 lab_has_no_domain "$node"
-		wait_until 20 lab_has_no_file "$node"
+		# What was made ready for a node that died stays until the agent has asked for it in vain.
+		wait_until 60 lab_has_no_file "$node"
 		equal "" "$(lab_on "$node" find /var/lib/libvirt/qemu/channel -type s)"
 		equal "" "$(lab_on "$node" pgrep -l 'qemu-|^mvrun' || true)"
 	done

@@ -1,6 +1,7 @@
 # Peers: certificates, the roster, and agents that talk over loopback.
 peer_tests = tests/unit/test-pki tests/unit/test-roster tests/unit/test-cluster \
-	tests/unit/test-peer tests/unit/test-peer-stream tests/unit/test-peer-hostile
+	tests/unit/test-peer tests/unit/test-peer-stream tests/unit/test-peer-hostile \
+	tests/unit/test-squeeze
 check_PROGRAMS += $(peer_tests) tests/fuzz/fuzz-roster tests/fuzz/fuzz-peer-line
 TESTS += $(peer_tests) tests/fuzz/fuzz-roster tests/fuzz/fuzz-peer-line
 
@@ -19,6 +20,10 @@ tests_unit_test_roster_LDADD = $(peer_test_ldadd)
 tests_unit_test_cluster_SOURCES = tests/unit/test-cluster.c
 tests_unit_test_cluster_CFLAGS = $(peer_test_cflags)
 tests_unit_test_cluster_LDADD = $(peer_test_ldadd)
+
+tests_unit_test_squeeze_SOURCES = tests/unit/test-squeeze.c
+tests_unit_test_squeeze_CFLAGS = $(peer_test_cflags)
+tests_unit_test_squeeze_LDADD = $(peer_test_ldadd)
 
 tests_unit_test_peer_SOURCES = tests/unit/test-peer.c $(peer_pair)
 tests_unit_test_peer_CFLAGS = $(peer_test_cflags)

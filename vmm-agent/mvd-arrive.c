@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #define EXPIRY_S 120
+#define LOOK_S 10
 #define STREAM_MS 10000
 #define LINK_MS 60000
 #define USERFAULTFD "/proc/sys/vm/unprivileged_userfaultfd"
@@ -36,7 +37,8 @@ struct reservation {
 	char uuid[UUID_TEXT_SIZE];
 	char *from, *home, *dir, *secret;
 	unsigned memory; /* MiB */
-	guint expiry;
+	unsigned looks;
+	guint look;
 };
 
 struct arrivals {
@@ -121,7 +123,7 @@ static void reservation_free(void *p)
 {
 	struct reservation *r = p;
 
-	g_clear_handle_id(&r->expiry, g_source_remove);
+	g_clear_handle_id(&r->look, g_source_remove);
 	arrivals_remove_dir(r->dir);
 	g_free(r->from);
 	g_free(r->home);
@@ -170,27 +172,6 @@ unsigned arrivals_memory(const struct arrivals *arrivals)
 	return sum;
 }
 
-struct expiry {
-	struct arrivals *arrivals;
-	char *secret;
-	char uuid[UUID_TEXT_SIZE];
-};
-
-static void on_described(void *ctx, const struct virt_domain *domain)
-{
-	struct expiry *expiry = ctx;
-	GHashTable *table = expiry->arrivals->by_uuid;
-	struct reservation *r = g_hash_table_lookup(table, expiry->uuid);
-
-	if (!domain && r && strcmp(r->secret, expiry->secret) == 0) {
-		g_info("the reservation for %s has expired", r->uuid);
-		g_hash_table_remove(table, expiry->uuid);
-	}
-	g_free(expiry->secret);
-	g_free(expiry);
-}
-
-/* Its source may have died before it sent anything. */
 /* Nothing will come, and what was made for it goes. */
 static void give_up(struct arrivals *arrivals, struct reservation *r)
 {
@@ -201,15 +182,75 @@ static void give_up(struct arrivals *arrivals, struct reservation *r)
 	g_hash_table_remove(arrivals->by_uuid, r->uuid);
 }
 
-static gboolean on_expiry(void *p)
+/* A question about a reservation, which may be gone or another's by its answer. */
+struct doubt {
+	struct arrivals *arrivals;
+	char *secret;
+	char uuid[UUID_TEXT_SIZE];
+};
+
+static struct doubt *doubt_new(const struct reservation *r)
+{
+	struct doubt *doubt = g_new0(struct doubt, 1);
+
+	doubt->arrivals = r->arrivals;
+	doubt->secret = g_strdup(r->secret);
+	g_strlcpy(doubt->uuid, r->uuid, sizeof(doubt->uuid));
+	return doubt;
+}
+
+static void doubt_free(struct doubt *doubt)
+{
+	g_free(doubt->secret);
+	g_free(doubt);
+}
+
+static struct reservation *doubted(const struct doubt *doubt)
+{
+	struct reservation *r = g_hash_table_lookup(doubt->arrivals->by_uuid,
+						    doubt->uuid);
+
+	return r && strcmp(r->secret, doubt->secret) == 0 ? r : NULL;
+}
+
+static void on_described(void *ctx, const struct virt_domain *domain)
+{
+	struct doubt *doubt = ctx;
+	struct reservation *r = doubted(doubt);
+
+	if (!domain && r && virt_state(r->arrivals->mvd->virt) == VIRT_UP) {
+		g_info("the reservation for %s has expired", r->uuid);
+		give_up(doubt->arrivals, r);
+	}
+	doubt_free(doubt);
+}
+
+static void on_source_asked(void *ctx, const struct peer_reply *reply)
+{
+	struct doubt *doubt = ctx;
+
+	if (reply->error && doubted(doubt))
+		virt_describe(doubt->arrivals->mvd->virt, doubt->uuid,
+			      on_described, doubt);
+	else
+		doubt_free(doubt);
+}
+
+/* Its source may have died before it sent anything, or have forgotten it. */
+static gboolean on_look(void *p)
 {
 	struct reservation *r = p;
-	struct expiry *expiry = g_new0(struct expiry, 1);
+	struct mvd *mvd = r->arrivals->mvd;
+	struct json_object *ping;
 
-	expiry->arrivals = r->arrivals;
-	expiry->secret = g_strdup(r->secret);
-	g_strlcpy(expiry->uuid, r->uuid, sizeof(expiry->uuid));
-	virt_describe(r->arrivals->mvd->virt, r->uuid, on_described, expiry);
+	if (++r->looks * LOOK_S > EXPIRY_S) {
+		virt_describe(mvd->virt, r->uuid, on_described, doubt_new(r));
+		return G_SOURCE_CONTINUE;
+	}
+	ping = json_object_new_object();
+	event_add_string(ping, "op", "ping");
+	peer_ask(mvd->peers, r->from, ping, LOOK_S * 1000, on_source_asked,
+		 doubt_new(r));
 	return G_SOURCE_CONTINUE;
 }
 
@@ -387,7 +428,7 @@ static struct reservation *reserve(struct arrivals *arrivals, const char *from,
 		reservation_free(r);
 		return NULL;
 	}
-	r->expiry = g_timeout_add_seconds(EXPIRY_S, on_expiry, r);
+	r->look = g_timeout_add_seconds(LOOK_S, on_look, r);
 	g_hash_table_insert(arrivals->by_uuid, r->uuid, r);
 	return r;
 }

@@ -426,39 +426,50 @@ static bool is_held(const struct migration *m)
 	return held;
 }
 
+/* The job has ended, or nobody wants it to move any more; what is done is undone.
+ * After the transfer it is too late for that. */
+static bool is_given_up(const struct migration *m)
+{
+	bool ends = m->job->mvrun_gone || m->job->stage == JOB_GONE ||
+		    m->aborted;
+
+	return ends && m->stage < G_N_ELEMENTS(stages) - 1;
+}
+
+static void begin_stage(struct migration *m)
+{
+	if (!is_given_up(m)) {
+		stages[m->stage].begin(m);
+		return;
+	}
+	if (m->stage > 0 && stages[--m->stage].undo)
+		stages[m->stage].undo(m);
+	step_failed(m, given_up(m));
+}
+
 static gboolean on_hold(void *p)
 {
 	struct migration *m = p;
 
 	if (is_held(m))
 		return G_SOURCE_CONTINUE;
-	stages[m->stage].begin(m);
+	begin_stage(m);
 	return G_SOURCE_REMOVE;
 }
 
-static void begin_stage(struct migration *m)
+static void enter_stage(struct migration *m)
 {
 	if (is_held(m))
 		g_timeout_add(HOLD_LOOK_MS, on_hold, m);
 	else
-		stages[m->stage].begin(m);
+		begin_stage(m);
 }
 
 static void step_done(struct migration *m)
 {
-	bool ends = m->job->mvrun_gone || m->job->stage == JOB_GONE ||
-		    m->aborted;
-
 	m->stage++;
-	if (ends && m->stage < G_N_ELEMENTS(stages) - 1) {
-		m->stage--;
-		if (stages[m->stage].undo)
-			stages[m->stage].undo(m);
-		step_failed(m, given_up(m));
-		return;
-	}
 	if (m->stage < G_N_ELEMENTS(stages))
-		begin_stage(m);
+		enter_stage(m);
 	else
 		finish(m);
 }
@@ -553,7 +564,7 @@ void migrate_begin(struct job *job, const char *to, bool postcopy,
 	m->dir = arrivals_dir(job->mvd, job->facts.uuid);
 	m->incarnation = MAX(job->facts.attempt, job->facts.incarnation) + 1;
 	job->migration = m;
-	begin_stage(m);
+	enter_stage(m);
 }
 
 void migrate_abort(struct job *job)
