@@ -15,7 +15,7 @@
 static const char *const all_files[] = {
 	"ca.pem", "node.pem", "node.key", "roster.json", "ca.key", "invites",
 	"ca.pem.new", "node.pem.new", "node.key.new", "roster.json.new",
-	"ca.key.new", "invites.new",
+	"ca.key.new", "invites.new", "datagram.key", "datagram.key.new",
 };
 
 char *cluster_file_read(const char *dir, const char *name, size_t max,

@@ -3,6 +3,7 @@
 
 #include "net/cluster-file.h"
 #include "net/json.h"
+#include "net/seal-key.h"
 
 #include <errno.h>
 #include <glib.h>
@@ -172,6 +173,8 @@ int cluster_init(const char *dir, const char *name, const char *address,
 {
 	g_autofree char *ca_key = NULL, *ca = NULL, *key = NULL, *cert = NULL;
 	g_autofree char *request = NULL, *roster = NULL, *subject = NULL;
+	g_autofree char *datagrams = NULL;
+	struct seal_key datagram_key;
 
 	if (cluster_check_new(dir, name, address, port, err) < 0)
 		return -1;
@@ -181,12 +184,15 @@ int cluster_init(const char *dir, const char *name, const char *address,
 	    pki_make_request(name, &key, &request, err) < 0 ||
 	    pki_sign_request(ca_key, ca, request, name, node_lifetime_s, &cert,
 			     err) < 0 ||
-	    make_first(name, address, port, ca_key, cert, &roster, err) < 0)
+	    make_first(name, address, port, ca_key, cert, &roster, err) < 0 ||
+	    seal_key_make(&datagram_key, 1, err) < 0)
 		return -1;
+	datagrams = seal_key_text(&datagram_key);
 
 	const struct cluster_file files[] = {
 		{ "ca.key", ca_key }, { "ca.pem", ca }, { "node.key", key },
 		{ "node.pem", cert }, { "roster.json", roster },
+		{ SEAL_KEY_FILE, datagrams },
 	};
 
 	return cluster_dir_write(dir, files, G_N_ELEMENTS(files), err);
@@ -260,6 +266,22 @@ int cluster_adopt(struct cluster *cluster, struct json_object *envelope,
 	return 1;
 }
 
+/* Whoever is removed has the key of datagrams. The new one comes first: a key that
+ * nobody asks for does no harm if the rest fails. */
+static int replace_datagram_key(const struct cluster *cluster, int64_t serial,
+				struct err *err)
+{
+	struct seal_key old = { 0 }, fresh;
+	uint64_t number = (uint64_t)serial;
+
+	/* Without one, as in a cluster made before there was any, it is the first. */
+	if (seal_key_load(cluster->dir, &old, NULL) == 0 && number <= old.number)
+		number = old.number + 1;
+	if (seal_key_make(&fresh, number, err) < 0)
+		return -1;
+	return seal_key_save(cluster->dir, &fresh, err);
+}
+
 int cluster_remove(struct cluster *cluster, const char *name, struct err *err)
 {
 	g_autofree char *ca_key = load_ca_key(cluster, err);
@@ -271,7 +293,8 @@ int cluster_remove(struct cluster *cluster, const char *name, struct err *err)
 		return err_set(err, 0, "%s has the cluster's key and cannot be "
 			       "removed", cluster->self);
 	roster = roster_copy(cluster->roster);
-	if (roster_remove(roster, name, err) < 0) {
+	if (roster_remove(roster, name, err) < 0 ||
+	    replace_datagram_key(cluster, roster->serial, err) < 0) {
 		roster_free(roster);
 		return -1;
 	}

@@ -6,6 +6,7 @@
  *	node.pem     this node's certificate, signed by it
  *	node.key     its private key, which never leaves the node
  *	roster.json  the newest roster seen, signed
+ *	datagram.key the key of datagrams (net/seal-key.h)
  *	ca.key       the authority's private key: only where the cluster was made
  *	invites      tokens given out and not yet forgotten: only there, too
  *

@@ -34,6 +34,8 @@ net_libpeer_a_SOURCES = \
 	net/peer-stream.c \
 	net/pki.c net/pki.h \
 	net/roster.c net/roster.h \
+	net/seal.c net/seal.h \
+	net/seal-key.c net/seal-key.h \
 	net/splice.c net/splice.h \
 	net/squeeze.c net/squeeze.h
 net_libpeer_a_CFLAGS = $(peer_cflags)

@@ -373,6 +373,16 @@ bool peers_is_member(const struct peers *peers, const char *name)
 	return peers->active && roster_find(peers->cluster->roster, name);
 }
 
+int64_t peers_serial(const struct peers *peers)
+{
+	return peers->active ? peers->cluster->roster->serial : 0;
+}
+
+const char *peers_authority(const struct peers *peers)
+{
+	return peers->active ? peers->cluster->roster->authority : NULL;
+}
+
 unsigned peers_count(const struct peers *peers)
 {
 	return peers->active ? peers->cluster->roster->count : 0;

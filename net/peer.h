@@ -84,6 +84,11 @@ const char *peers_self(const struct peers *peers);
 /* True for every member, this node included. */
 bool peers_is_member(const struct peers *peers, const char *name);
 
+/* The newest roster's number, and the member that signs rosters; 0 and NULL outside a
+ * cluster. */
+int64_t peers_serial(const struct peers *peers);
+const char *peers_authority(const struct peers *peers);
+
 /* What is known of a member; strings are borrowed until the next callback. */
 struct peer_info {
 	const char *name, *address; /* a host name or an IP address */

@@ -76,6 +76,14 @@ static void window_insert(struct gossip *gossip, uint32_t place)
 	gossip->slots[place].in_window = true;
 }
 
+void gossip_set_window(struct gossip *gossip, unsigned window)
+{
+	assert(window >= 1 && window <= GOSSIP_WINDOW_MAX);
+	gossip->window = window;
+	while (gossip->recent_count > window - 1)
+		gossip->slots[gossip->recent[--gossip->recent_count]].in_window = false;
+}
+
 /* ---- the table ---- */
 
 static void remove_place(struct gossip *gossip, uint32_t place)
@@ -296,7 +304,8 @@ static void read_entry(struct gossip *gossip, const uint8_t *bytes, double now)
 	double age;
 
 	gossip_peek_entry(bytes, &id, &stamp);
-	if (!is_news(gossip, id, stamp))
+	if (!is_news(gossip, id, stamp) ||
+	    (gossip->member && !gossip->member(gossip->member_data, id)))
 		return;
 	if (gossip_get_entry(bytes, &node, &stamp, &age, NULL) < 0) {
 		gossip->refused++;

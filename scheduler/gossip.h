@@ -55,6 +55,9 @@ struct gossip {
 	uint32_t recent[GOSSIP_WINDOW_MAX]; /* newest first, without self */
 	unsigned recent_count;
 	unsigned urgent_count; /* places with urgent != 0 */
+	/* Whose entries are taken; NULL: anybody's. Set after gossip_init(). */
+	bool (*member)(void *data, uint64_t id);
+	void *member_data;
 	/* what happened, for metrics */
 	uint64_t sent, received, refused, news;
 };
@@ -68,6 +71,9 @@ size_t gossip_size(unsigned capacity);
  */
 void gossip_init(struct gossip *gossip, void *memory, unsigned capacity,
 		 uint64_t self, unsigned window, double max_age);
+
+/* Another window: there are more nodes now, or fewer. */
+void gossip_set_window(struct gossip *gossip, unsigned window);
 
 /*
  * The own vector has been measured. `stamp` must grow from call to call and from

@@ -195,6 +195,8 @@ int sched_node_check(struct sched_node *node, struct err *err)
 
 	if (node->id == 0)
 		return err_set(err, 0, "a node without an identity");
+	if (!isfinite(node->time))
+		return err_set(err, 0, "a node's vector without a time");
 	if ((unsigned)node->state >= SCHED_STATES)
 		return err_set(err, 0, "state %u of a node is not known",
 			       (unsigned)node->state);

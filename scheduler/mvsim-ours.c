@@ -191,11 +191,23 @@ static struct sched_move decide(struct sim *sim, uint32_t node,
 	return sched_balance(view, sim->vectors, count, link, &sim->random, NULL);
 }
 
+/* Room is kept only for a job that still waits, and whose home can be asked. */
+static void check_hold(struct sim *sim, uint32_t node)
+{
+	uint32_t job = sim->nodes[node].held;
+
+	if (job != SIM_NOBODY && (sim->jobs[job].state != SIM_WAITING ||
+				  sim->jobs[job].held_at != node ||
+				  !sim_reachable(sim, node, sim->jobs[job].home)))
+		sim->nodes[node].held = SIM_NOBODY;
+}
+
 static void ours_step(struct sim *sim, uint32_t node)
 {
 	const struct ours *ours = sim->method->options;
 	unsigned count, attempt;
 
+	check_hold(sim, node);
 	if (ours->wait)
 		retry_waiting(sim, node);
 	if (!ours->move || sim->nodes[node].out)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* mvsim: see docs/man/mvsim.1. */
+#include "config.h"
 #include "scheduler/mvsim-builtin.h"
 #include "scheduler/mvsim-compare.h"
 #include "scheduler/mvsim-decide.h"

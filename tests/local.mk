@@ -8,5 +8,6 @@ include tests/mvrun.mk
 include tests/agent.mk
 include tests/e2e.mk
 include tests/migrate.mk
+include tests/sched.mk
 include tests/bench.mk
 include tests/builds.mk

@@ -1,6 +1,8 @@
 # Jobs that move between the nodes of a lab. make check-migrate: longer, with the
-# 5,000 files and fifty moves of each program.
+# 5,000 files, fifty moves of each program and the whole crash matrix.
 migrate_tests = \
+	tests/e2e/migrate-crash.sh \
+	tests/e2e/migrate-lost.sh \
 	tests/e2e/migrate-many.sh \
 	tests/e2e/migrate-programs.sh \
 	tests/e2e/migrate-refused.sh \
@@ -9,13 +11,11 @@ migrate_tests = \
 	tests/e2e/migrate-xz.sh
 
 dist_check_SCRIPTS += $(migrate_tests)
-# Those that kill and cut everything are run by check-migrate only.
-dist_noinst_SCRIPTS += tests/mover tests/tour-move tests/tree-work tests/moving.sh \
-	tests/e2e/migrate-crash.sh tests/e2e/migrate-lost.sh
+dist_noinst_SCRIPTS += tests/mover tests/tour-move tests/tree-work tests/moving.sh
 TESTS += $(migrate_tests)
 
 check-migrate: all
-	MV_MOVES=$${MV_MOVES:-50} MV_TREE_FILES=$${MV_TREE_FILES:-5000} \
+	MV_TEST_HEAVY=1 MV_MOVES=$${MV_MOVES:-50} MV_TREE_FILES=$${MV_TREE_FILES:-5000} \
 	MV_TEST_SLOWER=$${MV_TEST_SLOWER:-6} \
-		$(MAKE) $(AM_MAKEFLAGS) check TESTS="$(migrate_tests) tests/e2e/migrate-crash.sh tests/e2e/migrate-lost.sh"
+		$(MAKE) $(AM_MAKEFLAGS) check TESTS="$(migrate_tests)"
 .PHONY: check-migrate

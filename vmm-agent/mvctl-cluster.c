@@ -34,7 +34,7 @@ static const struct action {
 	{ "join", print_join, true, 2, { "host", "token", "name" },
 	  "HOST[:PORT] TOKEN [NAME] [--address ADDRESS] [--port PORT]",
 	  "let this node join the cluster of HOST" },
-	{ "remove", print_remove, false, 1, { "node" }, "NODE",
+	{ "remove", print_remove, false, 1, { "node" }, "NODE [--force]",
 	  "revoke a node's certificate" },
 	{ "status", print_cluster, false, 0, { NULL }, "",
 	  "list the members, and who answers" },
@@ -136,6 +136,49 @@ static int take_port(struct json_object *request, const struct action *action,
 	return 0;
 }
 
+/* Jobs of a node that is removed are lost, and so are those that it has elsewhere. It
+ * may say what it likes, and need not answer: there is --force, too. */
+static int refuse_busy(const char *node, struct err *err)
+{
+	struct json_object *answer = ask(request_new("nodes"), err), *nodes;
+	size_t i, n = 0;
+	int rc = 0;
+
+	if (!answer)
+		return -1;
+	if (json_object_object_get_ex(answer, "nodes", &nodes) &&
+	    json_object_is_type(nodes, json_type_array))
+		n = json_object_array_length(nodes);
+	for (i = 0; i < n && rc == 0; i++) {
+		struct json_object *one = json_object_array_get_idx(nodes, i);
+		long long jobs = agent_number(one, "jobs");
+
+		if (jobs > 0 && strcmp(agent_string(one, "name"), node) == 0)
+			rc = err_set(err, 0, "%s has %lld job%s, its own or of "
+				     "others, which would be lost: let them end, or "
+				     "move them (or --force it)", node, jobs,
+				     jobs == 1 ? "" : "s");
+	}
+	json_object_put(answer);
+	return rc;
+}
+
+static bool is_forced(struct json_object *request)
+{
+	bool forced = json_object_object_get_ex(request, "force", NULL);
+
+	json_object_object_del(request, "force");
+	return forced;
+}
+
+static int check_remove(const struct action *action,
+			struct json_object *request, struct err *err)
+{
+	if (action->print != print_remove || is_forced(request))
+		return 0;
+	return refuse_busy(agent_string(request, "node"), err);
+}
+
 /* An option and its value; or a word, which is the next field. */
 static int take_word(struct json_object *request, const struct action *action,
 		     const char *const *words, unsigned *used, struct err *err)
@@ -152,6 +195,11 @@ static int take_word(struct json_object *request, const struct action *action,
 		return MVCTL_MISUSED;
 	if (address || port)
 		return 2;
+	if (action->print == print_remove && strcmp(words[0], "--force") == 0) {
+		json_object_object_add(request, "force",
+				       json_object_new_boolean(true));
+		return 1;
+	}
 	if (words[0][0] == '-' || *used == MAX_WORDS || !action->words[*used])
 		return misused(action, err, "unexpected argument", words[0]);
 	json_object_object_add(request, action->words[(*used)++],
@@ -220,6 +268,8 @@ int do_cluster(const struct mvctl_options *options, struct err *err)
 	json_object_object_add(request, "action",
 			       json_object_new_string(action->name));
 	rc = take_words(request, action, options->words + 1, err);
+	if (rc == 0)
+		rc = check_remove(action, request, err);
 	if (rc == 0)
 		return act(options, action, request, err);
 	json_object_put(request);

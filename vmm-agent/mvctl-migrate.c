@@ -5,6 +5,7 @@
  */
 #include "vmm-agent/mvctl.h"
 
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -15,7 +16,22 @@ struct bar {
 	bool shown, on_terminal;
 };
 
-static void draw(double done, double sent, double all)
+/* The agent gives the move up when nobody waits for it. */
+static void on_interrupt(int sig)
+{
+	static const char text[] = "\r\033[Kmvctl: interrupted: the move is given up, "
+				   "unless it is almost done (mvctl jobs shows where "
+				   "the job is)\n";
+	static const size_t bar_end = sizeof("\r\033[K") - 1;
+	size_t from = isatty(STDERR_FILENO) ? 0 : bar_end;
+
+	if (write(STDERR_FILENO, text + from, sizeof(text) - 1 - from) < 0)
+		_exit(128 + sig);
+	signal(sig, SIG_DFL);
+	raise(sig);
+}
+
+static void draw(double done, double sent)
 {
 	char cells[BAR_WIDTH + 1];
 	int full = (int)(done * BAR_WIDTH);
@@ -23,8 +39,8 @@ static void draw(double done, double sent, double all)
 	memset(cells, ' ', BAR_WIDTH);
 	memset(cells, '=', (size_t)(full < BAR_WIDTH ? full : BAR_WIDTH));
 	cells[BAR_WIDTH] = '\0';
-	fprintf(stderr, "\r[%s] %3.0f %%, %.0f of %.0f MiB sent\033[K", cells,
-		done * 100, sent / MIB, all / MIB);
+	fprintf(stderr, "\r[%s] %3.0f %%, %.0f MiB sent\033[K", cells, done * 100,
+		sent / MIB);
 	fflush(stderr);
 }
 
@@ -42,7 +58,7 @@ static void on_progress(void *ctx, struct json_object *event)
 	if (all <= 0 || left > all)
 		return;
 	bar->shown = true;
-	draw(1 - left / all, (double)agent_number(progress, "bytes"), all);
+	draw(1 - left / all, (double)agent_number(progress, "bytes"));
 }
 
 static void print_result(FILE *out, struct json_object *result)
@@ -73,7 +89,9 @@ int do_migrate(const struct mvctl_options *options, struct err *err)
 			       json_object_new_string(options->node));
 	json_object_object_add(request, "postcopy",
 			       json_object_new_boolean(options->post_copy));
+	signal(SIGINT, on_interrupt);
 	answer = ask_on_the_way(request, on_progress, &bar, err);
+	signal(SIGINT, SIG_DFL);
 	if (bar.shown)
 		fputs("\r\033[K", stderr);
 	if (!answer)

@@ -275,6 +275,7 @@ void print_cluster(FILE *out, struct json_object *answer)
 		{ "ADDRESS", format_text, "address", false },
 		{ "PORT", format_number, "port", true },
 		{ "CLOCK", format_clock, "clock_ahead_ms", true },
+		{ "LIVENESS", format_text, "liveness", false },
 		{ "ANSWERS", format_answers, "trouble", false },
 	};
 	struct json_object *members;

@@ -4,6 +4,7 @@
 #include "net/cluster.h"
 #include "net/join.h"
 #include "net/peer.h"
+#include "vmm-agent/mvd-gossip.h"
 
 #include <errno.h>
 #include <gio/gio.h>
@@ -409,6 +410,7 @@ static struct json_object *member_status(struct poll *poll,
 {
 	struct json_object *member = json_object_new_object();
 	const char *trouble = g_hash_table_lookup(poll->troubles, info->name);
+	double age;
 
 	event_add_string(member, "name", info->name);
 	event_add_string(member, "address", info->address);
@@ -417,6 +419,10 @@ static struct json_object *member_status(struct poll *poll,
 	event_add_bool(member, "reachable", !trouble);
 	event_add_string(member, "trouble", trouble);
 	event_add_number(member, "clock_ahead_ms", info->clock_ahead_ms);
+	event_add_string(member, "liveness", mvd_gossip_state(poll->mvd, info->name));
+	age = mvd_gossip_age(poll->mvd, info->name);
+	if (age >= 0)
+		event_add_number(member, "load_age_ms", (int64_t)(age * 1000));
 	return member;
 }
 
@@ -445,6 +451,7 @@ static struct json_object *status_event(struct poll *poll,
 	event_add_string(event, "authority", cluster->roster->authority);
 	event_add_string(event, "cluster", cluster->ca_fingerprint);
 	json_object_object_add(event, "members", members);
+	json_object_object_add(event, "datagrams", mvd_gossip_to_json(poll->mvd));
 	return event;
 }
 

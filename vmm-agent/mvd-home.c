@@ -489,6 +489,14 @@ struct search {
 	bool found;
 };
 
+static const char *loss(const struct job *job)
+{
+	if (job->host && !peers_is_member(job->mvd->peers, job->host))
+		return "the node that hosted it was removed from the cluster";
+	return "no node has its microVM any more: its host was restarted, or lost "
+	       "it";
+}
+
 static void search_unref(struct search *search)
 {
 	struct job *job = search->job;
@@ -502,8 +510,7 @@ static void search_unref(struct search *search)
 		if (job_is_ending(job))
 			job_destroyed(job);
 		else
-			job_gone(job, GONE_UNKNOWN, "no node has its microVM any "
-				 "more: its host was restarted, or lost it");
+			job_gone(job, GONE_UNKNOWN, loss(job));
 	}
 	job_unref(job);
 	g_free(search);

@@ -245,6 +245,14 @@ static void check_lost(struct job *job)
 	gint64 silent = now_ms() - job->heard;
 	unsigned patience = job->facts.home_patience;
 
+	/* One of the two is no member any more, and its mvrun cannot come here. */
+	if (!peers_is_member(job->mvd->peers, job->facts.home)) {
+		g_message("job %ld of %s is killed: its home is not in the cluster "
+			  "any more", (long)job->facts.pid, job->facts.home);
+		job_condemn(job, GONE_DESTROYED,
+			    g_strdup("its home was removed from the cluster"));
+		return;
+	}
 	if (!job->heard)
 		job->heard = now_ms();
 	else if (silent > LOST_MS && !job->lost)

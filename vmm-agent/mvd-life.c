@@ -601,6 +601,7 @@ int job_run(struct jobs *jobs, struct client *client,
 	struct job_facts facts = { 0 };
 	struct node_memory memory;
 	struct job *job = jobs_find(jobs, request->uuid);
+	bool here = !request->on[0] || strcmp(request->on, mvd->node) == 0;
 
 	if (job && job_owned_by(job, client) && job->client != client) {
 		ask_again(job, client);
@@ -611,13 +612,15 @@ int job_run(struct jobs *jobs, struct client *client,
 	facts.memory = request->memory;
 	facts.cpus = request->cpus;
 	node_memory(&memory);
-	if (node_admit(memory.total, node_cpus(), &facts.memory, facts.cpus,
+	/* What another node can give it says itself. */
+	if (node_admit(here ? memory.total : UINT_MAX,
+		       here ? node_cpus() : UINT_MAX, &facts.memory, facts.cpus,
 		       err) < 0)
 		return -1;
 	job_fill_facts(&facts, mvd, client, request);
 	job = jobs_add(jobs, &facts);
 	job->client = client;
-	if (request->on[0] && strcmp(request->on, mvd->node) != 0)
+	if (!here)
 		job->host = g_strdup(request->on);
 	if (job_watch_mvrun(job, err) < 0) {
 		jobs_remove(job);

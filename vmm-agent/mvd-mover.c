@@ -16,7 +16,7 @@ struct mover {
 	struct client *client; /* a reference */
 	char *to;
 	guint timer;
-	bool asking, over;
+	bool asking, over, aborted;
 };
 
 static void mover_unref(struct mover *mover)
@@ -147,10 +147,39 @@ static void look_here(struct mover *mover)
 	json_object_put(figures);
 }
 
+static void on_abort_heard(void *ctx, const struct peer_reply *reply)
+{
+	(void)reply;
+	mover_unref(ctx);
+}
+
+/* Whoever wanted it does not wait for it any more. */
+static void give_up(struct mover *mover)
+{
+	struct json_object *body;
+
+	mover->aborted = true;
+	if (mover->job->migration) {
+		migrate_abort(mover->job);
+	} else if (mover->job->host) {
+		body = json_object_new_object();
+		event_add_string(body, "op", "abort");
+		event_add_string(body, "uuid", mover->job->facts.uuid);
+		mover->refs++;
+		peer_ask(mover->job->mvd->peers, mover->job->host, body, ASK_MS,
+			 on_abort_heard, mover);
+	}
+}
+
 static gboolean on_timer(void *p)
 {
 	struct mover *mover = p;
 
+	if (!client_is_open(mover->client)) {
+		if (!mover->aborted)
+			give_up(mover);
+		return G_SOURCE_CONTINUE;
+	}
 	if (mover->job->host && !mover->asking && !mover->job->migration)
 		ask_progress(mover);
 	else if (!mover->job->host || mover->job->migration)

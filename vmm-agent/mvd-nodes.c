@@ -2,11 +2,13 @@
 #include "vmm-agent/mvd-nodes.h"
 
 #include "net/peer.h"
+#include "vmm-agent/mvd-gossip.h"
 #include "vmm-agent/mvd-node.h"
 
 #include <glib.h>
 
 #define ANSWER_MS 4000
+#define DEAD_ANSWER_MS 1000 /* from one that is believed dead */
 
 struct collection {
 	struct client *client; /* a reference */
@@ -18,6 +20,7 @@ struct place {
 	struct collection *collection;
 	char *name;
 	size_t index;
+	bool dead; /* as the others believe */
 };
 
 static void answer_when_done(struct collection *collection)
@@ -33,12 +36,12 @@ static void answer_when_done(struct collection *collection)
 	g_free(collection);
 }
 
-static struct json_object *silent_node(const char *name, const char *why)
+static struct json_object *silent_node(const char *name, const char *why, bool dead)
 {
 	struct json_object *node = json_object_new_object();
 
 	event_add_string(node, "name", name);
-	event_add_string(node, "state", "out-of-reach");
+	event_add_string(node, "state", dead ? "dead" : "out-of-reach");
 	event_add_string(node, "accel_reason", why);
 	return node;
 }
@@ -54,7 +57,7 @@ static void on_reply(void *ctx, const struct peer_reply *reply)
 		json_object_get(node);
 	else
 		node = silent_node(place->name, reply->error ? reply->error :
-				   "its answer is not understood");
+				   "its answer is not understood", place->dead);
 	json_object_array_put_idx(place->collection->nodes, place->index, node);
 	answer_when_done(place->collection);
 	g_free(place->name);
@@ -70,9 +73,11 @@ static void ask(struct mvd *mvd, struct collection *collection,
 	place->collection = collection;
 	place->name = g_strdup(name);
 	place->index = index;
+	place->dead = g_strcmp0(mvd_gossip_state(mvd, name), "dead") == 0;
 	collection->waiting++;
 	event_add_string(body, "op", "node");
-	peer_ask(mvd->peers, name, body, ANSWER_MS, on_reply, place);
+	peer_ask(mvd->peers, name, body, place->dead ? DEAD_ANSWER_MS : ANSWER_MS,
+		 on_reply, place);
 }
 
 void nodes_collect(struct mvd *mvd, struct client *client)

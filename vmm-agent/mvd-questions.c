@@ -9,6 +9,7 @@
 #include "vmm-agent/mvd-arrive.h"
 #include "vmm-agent/mvd-dial.h"
 #include "vmm-agent/mvd-boot.h"
+#include "vmm-agent/mvd-gossip.h"
 #include "vmm-agent/mvd-migrate.h"
 #include "vmm-agent/mvd-node.h"
 
@@ -140,6 +141,14 @@ static void do_migrate(struct job *job, struct json_object *body,
 		      on_migrated, question);
 }
 
+static void do_abort(struct job *job, struct json_object *body,
+		     struct peer_question *question)
+{
+	(void)body;
+	migrate_abort(job);
+	peer_answer(question, NULL);
+}
+
 static void do_progress(struct job *job, struct json_object *body,
 			struct peer_question *question)
 {
@@ -169,6 +178,7 @@ static const struct {
 	{ "destroy", do_destroy },
 	{ "migrate", do_migrate },
 	{ "progress", do_progress },
+	{ "abort", do_abort },
 };
 
 /* A job that is here and whose home asks. */
@@ -210,6 +220,9 @@ static int read_start(struct mvd *mvd, const char *from,
 		return err_set(err, 0, "the job is not one of %s", from);
 	if (jobs_find(mvd->jobs, facts->uuid))
 		return err_set(err, 0, "the job is here already");
+	if (number_of(body, "cpus") > node_cpus())
+		return err_set(err, 0, "the job asks for %u processors, and it has "
+			       "%u", number_of(body, "cpus"), node_cpus());
 	if (facts->memory > node_room(mvd))
 		return err_set(err, 0, "it has no room: %u MiB are needed, %u "
 			       "MiB are free", facts->memory, node_room(mvd));
@@ -387,6 +400,7 @@ static const struct {
 	{ "release", do_release },
 	{ "have", do_have },
 	{ "node", do_node },
+	{ "datagram-key", mvd_gossip_question },
 };
 
 void mvd_question(struct mvd *mvd, const char *from, struct json_object *body,

@@ -154,6 +154,13 @@ static void do_kill(struct mvd *mvd, struct client *client,
 	g_autofree char *text = NULL;
 
 	(void)mvd;
+	if (job->foreign) {
+		text = g_strdup_printf("the mvrun of job %ld is at %s: it takes "
+				       "signals there only",
+				       (long)job->facts.pid, job->facts.home);
+		client_error(client, "kill", text, "");
+		return;
+	}
 	if (request->signal < NSIG &&
 	    syscall(SYS_pidfd_send_signal, job->pidfd, (int)request->signal,
 		    NULL, 0) == 0) {

@@ -97,6 +97,11 @@ static void client_close(struct client *client)
 	g_ptr_array_remove_fast(server->clients, client);
 }
 
+bool client_is_open(const struct client *client)
+{
+	return client->server;
+}
+
 uid_t client_uid(const struct client *client)
 {
 	return client->uid;

@@ -48,6 +48,9 @@ pid_t client_pid(const struct client *client);
 /* Start time of that process, struct process; 0 when it could not be told. */
 uint64_t client_start(const struct client *client);
 
+/* False when it has gone. */
+bool client_is_open(const struct client *client);
+
 /* Send a message; takes the reference. May close the client, but not before the
  * caller has returned to the main loop. */
 void client_send(struct client *client, struct json_object *message);

@@ -7,6 +7,7 @@
 
 #include "net/peer.h"
 #include "vmm-agent/mvd-cluster.h"
+#include "vmm-agent/mvd-gossip.h"
 #include "vmm-agent/mvd-jobs.h"
 #include "vmm-agent/mvd-kit.h"
 #include "vmm-agent/mvd-libvirt.h"
@@ -219,10 +220,11 @@ static void on_roster(void *ctx)
 	struct mvd *mvd = ctx;
 	const char *name = peers_self(mvd->peers);
 
-	if (!name || strcmp(name, mvd->node) == 0)
-		return;
-	g_free(mvd->node);
-	mvd->node = g_strdup(name);
+	if (name && strcmp(name, mvd->node) != 0) {
+		g_free(mvd->node);
+		mvd->node = g_strdup(name);
+	}
+	mvd_gossip_roster(mvd);
 }
 
 static const struct peers_handlers peers_handlers = {
@@ -274,6 +276,7 @@ static int mvd_start(struct mvd *mvd, struct err *err)
 	if (!mvd->peers)
 		return -1;
 	on_roster(mvd);
+	mvd_gossip_start(mvd);
 	mvd->virt = virt_new(config->uri, &virt_handlers, mvd);
 	mvd->kit = kit_new(config, on_kit, mvd);
 	mvd->probe = probe_new(mvd, on_verdict, mvd);
@@ -297,6 +300,7 @@ static int mvd_start(struct mvd *mvd, struct err *err)
 static void mvd_stop(struct mvd *mvd)
 {
 	mvd_cluster_stop();
+	mvd_gossip_stop(mvd);
 	if (mvd->server)
 		server_free(mvd->server);
 	if (mvd->peers)

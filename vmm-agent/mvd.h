@@ -17,6 +17,7 @@
  *	mvd-kit       the guest's image, by mvkit
  *	mvd-probe     does KVM work?
  *	mvd-console   why a guest ended
+ *	mvd-gossip    what is known of the other nodes' load, and who is alive
  *	mvd-node      this machine; mvd-doctor what is wrong with it
  *
  * One thread, the main loop's, owns all of it. Worker threads run libvirt calls
@@ -32,6 +33,7 @@
 
 struct jobs;
 struct kit;
+struct mesh;
 struct peers;
 struct probe;
 struct server;
@@ -48,6 +50,7 @@ struct mvd {
 	struct probe *probe;
 	struct vsock *vsock;
 	struct peers *peers;
+	struct mesh *mesh;
 	struct jobs *jobs;
 };
 

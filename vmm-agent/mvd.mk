@@ -9,7 +9,7 @@ vmm_agent_libagent_client_a_CFLAGS = $(AM_CFLAGS) $(JSON_C_CFLAGS)
 # mvd without its main(), so that unit tests can reach its parts.
 mvd_cflags = $(AM_CFLAGS) $(LIBVIRT_GLIB_CFLAGS) $(LIBVIRT_CFLAGS) $(GIO_CFLAGS) \
 	$(GNUTLS_CFLAGS) $(LIBXML_CFLAGS) $(JSON_C_CFLAGS)
-mvd_libs = vmm-agent/libmvd.a vmm-agent/libagent-client.a net/libpeer.a net/libnet.a \
+mvd_libs = vmm-agent/libmvd.a vmm-agent/libagent-client.a net/libpeer.a $(sched_libs) \
 	$(LIBVIRT_GLIB_LIBS) $(LIBVIRT_LIBS) $(GIO_LIBS) $(GNUTLS_LIBS) $(ZSTD_LIBS) \
 	$(LIBXML_LIBS) $(JSON_C_LIBS)
 
@@ -28,6 +28,8 @@ vmm_agent_libmvd_a_SOURCES = \
 	vmm-agent/mvd-domain.c vmm-agent/mvd-domain.h vmm-agent/mvd-domain-move.c \
 	vmm-agent/mvd-facts.c \
 	vmm-agent/mvd-freeze.c vmm-agent/mvd-freeze.h \
+	vmm-agent/mvd-gossip.c vmm-agent/mvd-gossip.h vmm-agent/mvd-gossip-private.h \
+	vmm-agent/mvd-gossip-key.c vmm-agent/mvd-gossip-net.c \
 	vmm-agent/mvd-hold.c \
 	vmm-agent/mvd-home.c \
 	vmm-agent/mvd-host.c \

@@ -254,7 +254,7 @@ static void remove_node(struct node *node)
 {
 	static const char *const names[] = {
 		"ca.pem", "ca.key", "node.pem", "node.key", "roster.json",
-		"invites",
+		"invites", "datagram.key",
 	};
 	g_autofree char *base = NULL;
 	size_t i;

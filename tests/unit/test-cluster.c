@@ -109,7 +109,7 @@ static void keeps_secrets(void **state)
 {
 	static const char *const names[] = {
 		"ca.key", "ca.pem", "node.key", "node.pem", "roster.json",
-		"invites",
+		"invites", "datagram.key",
 	};
 	struct cluster *cluster = load();
 	g_autofree char *token = cluster_invite(cluster, &err), *text = NULL;

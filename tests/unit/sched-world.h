@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Random nodes, jobs and views, for tests of what must hold of all of them. The
+ * seed is printed; MV_TEST_SEED sets another.
+ */
+#ifndef MV_TESTS_SCHED_WORLD_H
+#define MV_TESTS_SCHED_WORLD_H
+
+#include "scheduler/balance.h"
+#include "scheduler/usher.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#define WORLD_NODES 12
+#define WORLD_JOBS 10
+#define WORLD_NOW 1000.0
+
+struct world {
+	struct sched_policy policy;
+	struct sched_random random;
+	struct sched_node self, peers[WORLD_NODES];
+	struct sched_job jobs[WORLD_JOBS]; /* run at self */
+	unsigned peer_count, job_count;
+	struct sched_link link;
+	struct sched_view view;
+};
+
+/* Random numbers from the test's seed; prints it the first time. */
+void world_seed(struct sched_random *random);
+double world_between(struct sched_random *random, double low, double high);
+struct sched_node world_node(struct sched_random *random, uint64_t id);
+struct sched_job world_job(struct sched_random *random, uint64_t id);
+/* Where each node has room, is open and told so a moment ago; jobs may move. */
+void world_make(struct world *world);
+/* The same, and anything may be in the way of anything. */
+void world_make_hard(struct world *world);
+/* The node of that identity, self included. */
+struct sched_node *world_find(struct world *world, uint64_t id);
+
+/* What the job costs at the node, believed as `self` believes it. */
+double world_cost(const struct world *world, const struct sched_job *job,
+		  const struct sched_node *node);
+void world_shuffle(struct sched_random *random, void *array, unsigned count, size_t size);
+
+#endif

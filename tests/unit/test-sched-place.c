@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Where a job starts: what must hold whatever the nodes are like. */
+#include "tests/unit/sched-world.h"
+
+#include <math.h>
+#include <string.h>
+
+#define ROUNDS 20000
+
+static struct sched_random seed;
+
+static struct sched_job new_job(struct world *world)
+{
+	struct sched_job job = world_job(&world->random, 99);
+
+	job.age = 0;
+	job.home = 1;
+	return job;
+}
+
+/* The chosen node costs no more than home, has the room, and no objection. */
+static void never_worse_than_home(void **state)
+{
+	struct world world = { .random = seed };
+	unsigned i, away = 0, waits = 0;
+
+	(void)state;
+	for (i = 0; i < ROUNDS; i++) {
+		struct sched_place place;
+		struct sched_job job;
+		double spare, home;
+
+		world_make_hard(&world);
+		job = new_job(&world);
+		place = sched_place(&world.view, &job, &world.random);
+		spare = world.policy.memory_low * world.self.mem_total;
+		home = sched_objection(&world.policy, &job, &world.self, WORLD_NOW,
+				       spare) == SCHED_WHY_NONE ?
+			world_cost(&world, &job, &world.self) : INFINITY;
+		if (!place.node) {
+			assert_true(home == INFINITY);
+			assert_int_equal(place.reason.why, SCHED_WHY_WAITS);
+			waits++;
+			continue;
+		}
+		assert_true(place.cost <= home);
+		assert_true(place.cost == world_cost(&world, &job, place.node));
+		assert_true(job.mem + world.policy.memory_low * place.node->mem_total <=
+			    place.node->mem_free);
+		assert_int_equal(sched_objection(&world.policy, &job, place.node, WORLD_NOW,
+						 0), SCHED_WHY_NONE);
+		assert_true(place.reason.node == place.node->id);
+		away += place.node != &world.self;
+	}
+	/* All three ends of it have been seen. */
+	assert_in_range(away, ROUNDS / 20, ROUNDS);
+	assert_in_range(waits, 1, ROUNDS / 2);
+	assert_true(away + waits < ROUNDS);
+}
+
+/* A node takes job after job until it says no, and has then memory to spare. */
+static void admission_never_overcommits(void **state)
+{
+	struct sched_random random = seed;
+	struct sched_policy policy;
+	unsigned i, full = 0;
+
+	(void)state;
+	sched_policy_default(&policy);
+	for (i = 0; i < ROUNDS / 20; i++) {
+		struct sched_node node = world_node(&random, 1 + i);
+		double used = node.mem_total - node.mem_free, low = policy.memory_low;
+		unsigned tries;
+
+		for (tries = 0; tries < 100; tries++) {
+			struct sched_job job = world_job(&random, tries);
+			struct sched_reason reason =
+				sched_admit(&policy, &node, &job, 1e9, 1e8,
+					    tries % 2, WORLD_NOW);
+
+			if (reason.why == SCHED_WHY_MEMORY) {
+				assert_true(reason.need == job.mem);
+				full++;
+			}
+			if (reason.why != SCHED_WHY_NONE)
+				continue;
+			used += job.mem;
+			assert_true(used <= node.mem_total * (1 - low) * (1 + 1e-12));
+			sched_node_add(&node, &job);
+			assert_true(fabs(node.mem_total - node.mem_free - used) <=
+				    1e-9 * node.mem_total);
+		}
+	}
+	assert_in_range(full, 100, 100 * ROUNDS);
+}
+
+/* A target that is busier than was thought says so, and only then. */
+static void a_surprise_is_refused(void **state)
+{
+	struct sched_random random = seed;
+	struct sched_policy policy;
+	struct sched_job job;
+	unsigned i;
+
+	(void)state;
+	sched_policy_default(&policy);
+	for (i = 0; i < 1000; i++) {
+		struct sched_node node = world_node(&random, 5);
+		struct sched_reason reason;
+		struct sched_ask ask;
+		double cost;
+
+		node.mem_free = node.mem_total;
+		job = world_job(&random, 1);
+		job.mem = 0;
+		sched_ask(&ask, &policy, &job, &node);
+		cost = sched_cost(&ask, &policy, &node, 1e8);
+		reason = sched_admit(&policy, &node, &job, cost / policy.surprise * 1.01, 1e8,
+				     true, WORLD_NOW);
+		assert_int_equal(reason.why, SCHED_WHY_NONE);
+		reason = sched_admit(&policy, &node, &job, cost / policy.surprise * 0.99, 1e8,
+				     true, WORLD_NOW);
+		assert_int_equal(reason.why, SCHED_WHY_CHANGED);
+		node.flags |= SCHED_TAKING;
+		assert_int_equal(sched_admit(&policy, &node, &job, 1e9, 1e8, true,
+					     WORLD_NOW).why, SCHED_WHY_TAKING);
+		assert_int_equal(sched_admit(&policy, &node, &job, 1e9, 1e8, false,
+					     WORLD_NOW).why, SCHED_WHY_NONE);
+	}
+}
+
+static void order_of_nodes_does_not_matter(void **state)
+{
+	struct world world = { .random = seed };
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < ROUNDS; i++) {
+		struct sched_random draw;
+		struct sched_place a, b;
+		struct sched_job job;
+		uint64_t chosen;
+
+		world_make_hard(&world);
+		job = new_job(&world);
+		/* Many that are equal: the choice is random, but not by order. */
+		if (i % 2 && world.peer_count > 2)
+			for (unsigned k = 1; k < world.peer_count; k++) {
+				uint64_t id = world.peers[k].id;
+
+				world.peers[k] = world.peers[0];
+				world.peers[k].id = id;
+			}
+		draw = world.random;
+		a = sched_place(&world.view, &job, &world.random);
+		chosen = a.node ? a.node->id : 0;
+		world_shuffle(&world.random, world.peers, world.peer_count,
+			      sizeof(world.peers[0]));
+		b = sched_place(&world.view, &job, &draw);
+		assert_true(chosen == (b.node ? b.node->id : 0));
+		assert_true(a.cost == b.cost);
+	}
+}
+
+/* Of several that are as good, each is chosen at times. */
+static void equals_share(void **state)
+{
+	struct world world = { .random = seed };
+	unsigned i, seen[6] = { 0 };
+	struct sched_job job;
+
+	(void)state;
+	world_make(&world);
+	job = new_job(&world);
+	job.mem = job.touched = 0x1p20;
+	memset(job.traffic, 0, sizeof(job.traffic));
+	world.self.others = 50;
+	world.view.count = 6;
+	for (i = 0; i < 6; i++) {
+		world.peers[i] = (struct sched_node){
+			.id = i + 2, .time = WORLD_NOW, .cpus = 4, .speed = 1,
+			.mem_total = 0x1p33, .mem_free = 0x1p33, .slots = 9, .qemu = 7,
+			.cpu = 3,
+		};
+	}
+	for (i = 0; i < 6000; i++) {
+		struct sched_place place = sched_place(&world.view, &job, &world.random);
+
+		assert_non_null(place.node);
+		assert_in_range(place.node->id, 2, 7);
+		seen[place.node->id - 2]++;
+	}
+	for (i = 0; i < 6; i++)
+		assert_in_range(seen[i], 800, 1200);
+}
+
+/* Any one thing that makes a node worse makes a job there cost no less. */
+static void cost_rises_with_load(void **state)
+{
+	struct world world = { .random = seed };
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < ROUNDS; i++) {
+		struct sched_node node, worse;
+		struct sched_job job;
+
+		world_make(&world);
+		job = world_job(&world.random, 1);
+		node = worse = world_node(&world.random, 1 + i % WORLD_NODES);
+		switch (i % 6) {
+		case 0:
+			worse.load[sched_random_below(&world.random, SCHED_CLASSES)] +=
+				world_between(&world.random, 0, 5);
+			break;
+		case 1: worse.others += world_between(&world.random, 0, 5); break;
+		case 2: worse.mem_free *= sched_random_unit(&world.random); break;
+		case 3: worse.speed *= sched_random_unit(&world.random); break;
+		case 4: worse.cpus *= world_between(&world.random, 0.1, 1); break;
+		case 5: worse.net_rate += world_between(&world.random, 0, 1e9); break;
+		}
+		assert_true(world_cost(&world, &job, &worse) >=
+			    world_cost(&world, &job, &node) * (1 - 1e-9));
+		assert_true(world_cost(&world, &job, &node) >= 0);
+	}
+}
+
+/* More load where the job did not go does not bring it there; less load where it went
+ * does not drive it away. */
+static void choice_is_monotone(void **state)
+{
+	struct world world = { .random = seed };
+	unsigned i, changed = 0;
+
+	(void)state;
+	for (i = 0; i < ROUNDS; i++) {
+		struct sched_random draw;
+		struct sched_node *chosen;
+		struct sched_place place;
+		struct sched_job job;
+		unsigned k;
+
+		world_make(&world);
+		world.policy.equal = 0;
+		job = new_job(&world);
+		draw = world.random;
+		place = sched_place(&world.view, &job, &world.random);
+		if (!place.node)
+			continue;
+		chosen = world_find(&world, place.node->id);
+		for (k = 0; k < world.peer_count; k++)
+			if (&world.peers[k] != chosen)
+				world.peers[k].others +=
+					(double)sched_random_below(&world.random, 3);
+		for (k = 0; k < SCHED_CLASSES; k++)
+			chosen->load[k] /= 2;
+		place = sched_place(&world.view, &job, &draw);
+		assert_ptr_equal(place.node, chosen);
+		changed++;
+	}
+	assert_in_range(changed, ROUNDS / 2, ROUNDS);
+}
+
+/* Who claims any speed at all is believed a few times one's own. */
+static void a_lie_has_a_limit(void **state)
+{
+	struct world world = { .random = seed };
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < 1000; i++) {
+		struct sched_node fast, absurd;
+		struct sched_job job;
+
+		world_make(&world);
+		job = new_job(&world);
+		job.mem = 0;
+		fast = absurd = world_node(&world.random, 2);
+		fast.speed = world.policy.trust * world.self.speed;
+		absurd.speed = SCHED_MAX_SPEED;
+		assert_true(world_cost(&world, &job, &fast) ==
+			    world_cost(&world, &job, &absurd));
+	}
+}
+
+/* A job goes where its data is when the network is what counts. */
+static void a_job_goes_to_its_data(void **state)
+{
+	struct world world = { .random = seed };
+	struct sched_place place;
+	struct sched_job job;
+	unsigned i;
+
+	(void)state;
+	world_make(&world);
+	job = new_job(&world);
+	job.mem = job.touched = 0x1p20;
+	world.self.others = 20;
+	world.view.count = 3;
+	for (i = 0; i < 3; i++)
+		world.peers[i] = (struct sched_node){
+			.id = i + 2, .time = WORLD_NOW, .cpus = 4, .speed = 1,
+			.mem_total = 0x1p33, .mem_free = 0x1p33, .slots = 9, .qemu = 7,
+			.cpu = 3,
+		};
+	memset(job.traffic, 0, sizeof(job.traffic));
+	job.traffic[0] = (struct sched_traffic){ 3, 1e8 };
+	for (i = 0; i < 100; i++) {
+		place = sched_place(&world.view, &job, &world.random);
+		assert_true(place.node->id == 3);
+		assert_int_equal(place.reason.why, SCHED_WHY_BEST);
+	}
+}
+
+static int print_seed(void **state)
+{
+	(void)state;
+	world_seed(&seed);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(never_worse_than_home),
+		cmocka_unit_test(admission_never_overcommits),
+		cmocka_unit_test(a_surprise_is_refused),
+		cmocka_unit_test(order_of_nodes_does_not_matter),
+		cmocka_unit_test(equals_share),
+		cmocka_unit_test(cost_rises_with_load),
+		cmocka_unit_test(choice_is_monotone),
+		cmocka_unit_test(a_lie_has_a_limit),
+		cmocka_unit_test(a_job_goes_to_its_data),
+	};
+
+	return cmocka_run_group_tests(tests, print_seed, NULL);
+}
