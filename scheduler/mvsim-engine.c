@@ -42,6 +42,7 @@ void sim_wait(struct sim *sim, uint32_t job)
 	j->state = SIM_WAITING;
 	j->remaining = j->spec->demand;
 	j->held_at = SIM_NOBODY;
+	j->waits = j->tried = sim->now;
 	sim->waiting[sim->waiting_count++] = job;
 }
 

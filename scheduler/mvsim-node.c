@@ -228,7 +228,7 @@ void sim_detach(struct sim *sim, uint32_t job)
 void sim_grow_memory(struct sim *sim, uint32_t node)
 {
 	struct sim_node *n = &sim->nodes[node];
-	double sum = 0;
+	double sum = 0, grown;
 	uint32_t i;
 
 	for (i = 0; i < n->job_count; i++) {
@@ -241,8 +241,10 @@ void sim_grow_memory(struct sim *sim, uint32_t node)
 	}
 	if (sum != n->mem_used)
 		sim_touch(sim, node);
-	n->growth += (fmax(sum - n->mem_used, 0) / sim->scenario->params.step -
-		      n->growth) * 3 / 8;
+	grown = sum - n->mem_used;
+	if (grown < 1) /* less than a byte is rounding */
+		grown = 0;
+	n->growth += (grown / sim->scenario->params.step - n->growth) * 3 / 8;
 	n->mem_used = sum;
 }
 

@@ -105,6 +105,17 @@ static void hold_room(struct sim *sim, uint32_t job, uint32_t home)
 		return;
 	sim->nodes[sim_of_id(node->id)].held = job;
 	sim->jobs[job].held_at = sim_of_id(node->id);
+	sim->jobs[job].tried = sim->now;
+}
+
+/* The job waits on; its place is others' again. */
+static void give_up(struct sim *sim, uint32_t job)
+{
+	struct sim_job *j = &sim->jobs[job];
+
+	sim->nodes[j->held_at].held = SIM_NOBODY;
+	j->held_at = SIM_NOBODY;
+	j->tried = sim->now;
 }
 
 static bool start_held(struct sim *sim, uint32_t job)
@@ -116,8 +127,11 @@ static bool start_held(struct sim *sim, uint32_t job)
 		sim->jobs[job].held_at = SIM_NOBODY;
 		return false;
 	}
-	if (sim_free(sim, node) < sim->jobs[job].mem)
+	if (sim_free(sim, node) < sim->jobs[job].mem) {
+		if (sched_room_over(&sim->policy, sim->now - sim->jobs[job].tried))
+			give_up(sim, job);
 		return false;
+	}
 	sim->nodes[node].held = SIM_NOBODY;
 	sim_start(sim, job, node);
 	return true;
@@ -131,7 +145,7 @@ static bool try_waiting(struct sim *sim, uint32_t job)
 		return start_held(sim, job);
 	if (try_place(sim, job))
 		return true;
-	if (sim->now - j->spec->arrival > sim->policy.patience)
+	if (sched_room_due(&sim->policy, sim->now - j->waits, sim->now - j->tried))
 		hold_room(sim, job, j->home);
 	return false;
 }

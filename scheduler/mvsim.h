@@ -106,7 +106,8 @@ struct sim_job {
 	double cap;       /* CPUs it would use alone */
 	double used;      /* CPUs it used, smoothed as MOSIX does */
 	double since;     /* it came to its node */
-	double tried;     /* last attempt to move it */
+	double tried;     /* last attempt to move it, or to make room for it */
+	double waits;     /* since then */
 	double ended;
 	double started;
 	uint32_t moves, generation, held_at;

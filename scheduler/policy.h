@@ -30,6 +30,7 @@ struct sched_policy {
 	double weight_power;  /* weights fall with the age to this power; 0: all equal */
 	double weight_ratio;  /* largest to smallest weight */
 	double patience;      /* s until a waiting job's place is kept free for it */
+	double hold;          /* s that it is kept, if room cannot be made sooner */
 };
 
 struct sched_policy_entry {

@@ -18,34 +18,62 @@ double sched_usher_lack(const struct sched_policy *policy, const struct sched_no
 	return fmax(high - self->mem_free, low);
 }
 
-/* The least costly node with room; *why tells what is in the way when there is none. */
-static const struct sched_node *any_room(const struct sched_view *view,
-					 const struct sched_job *job, uint64_t draw,
+/* What is asked of a target. */
+struct wish {
+	const struct sched_view *view;
+	const struct sched_job *job;
+	struct sched_ask ask;
+	double left; /* it must have more than that free when the job has come */
+};
+
+static enum sched_why objection(const struct wish *wish, const struct sched_node *node)
+{
+	const struct sched_policy *policy = wish->view->policy;
+	enum sched_why why = sched_objection(policy, wish->job, node, wish->view->now,
+					     policy->memory_high * node->mem_total);
+
+	if (why != SCHED_WHY_NONE)
+		return why;
+	if (node->mem_free - wish->job->mem <= wish->left)
+		return SCHED_WHY_MEMORY;
+	return node->flags & SCHED_TAKING ? SCHED_WHY_TAKING : SCHED_WHY_NONE;
+}
+
+/* The nodes are asked in the order of the reasons: the last one is the least to
+ * overcome, and of lacks of memory the smallest. */
+static void keep_reason(struct sched_reason *reason, enum sched_why why,
+			const struct wish *wish, const struct sched_node *node)
+{
+	if (reason->why != SCHED_WHY_ALONE &&
+	    (why < reason->why || (why == reason->why && node->mem_free <= reason->have)))
+		return;
+	*reason = (struct sched_reason){ .why = why, .node = node->id,
+					 .need = wish->job->mem, .have = node->mem_free };
+}
+
+/* The least costly node with room, or one that is as good; *reason tells what is in the
+ * way when there is none. */
+static const struct sched_node *any_room(const struct wish *wish, uint64_t draw,
 					 struct sched_reason *reason)
 {
+	const struct sched_view *view = wish->view;
 	struct sched_pick pick = SCHED_PICK;
-	struct sched_ask ask;
 	unsigned i, passes;
 
-	sched_ask(&ask, view->policy, job, view->self);
-	reason->why = SCHED_WHY_ALONE;
+	*reason = (struct sched_reason){ .why = SCHED_WHY_ALONE };
 	for (passes = 0; passes < 2; passes++)
 		for (i = 0; i < view->count; i++) {
 			const struct sched_node *node = &view->peers[i];
-			enum sched_why why;
+			enum sched_why why = objection(wish, node);
 			double cost;
 
 			if (node->id == view->self->id)
 				continue;
-			why = node->flags & SCHED_TAKING ? SCHED_WHY_TAKING :
-				sched_objection(view->policy, job, node, view->now,
-						view->policy->memory_high *
-						node->mem_total);
 			if (why != SCHED_WHY_NONE) {
-				reason->why = why;
+				keep_reason(reason, why, wish, node);
 				continue;
 			}
-			cost = sched_cost(&ask, view->policy, node, view->bandwidth);
+			cost = sched_cost(&wish->ask, view->policy, node, view->bandwidth);
 			if (passes == 0)
 				sched_pick_best(&pick, cost);
 			else if (cost <= pick.best * (1 + view->policy->equal))
@@ -53,8 +81,8 @@ static const struct sched_node *any_room(const struct sched_view *view,
 		}
 	if (pick.best == INFINITY)
 		return NULL;
-	reason->there = pick.best;
-	reason->node = view->peers[pick.index].id;
+	*reason = (struct sched_reason){ .node = view->peers[pick.index].id,
+					 .there = pick.best };
 	return &view->peers[pick.index];
 }
 
@@ -66,10 +94,39 @@ static bool fewer_bytes(double a, double b, double lack)
 	return a >= lack ? a < b : a > b;
 }
 
+/* How much memory, and why. */
+struct sending {
+	enum sched_why because;
+	double lack, left;
+	const struct sched_link *link;
+};
+
+static const struct sched_node *try_job(const struct sched_view *view,
+					const struct sched_job *job, uint64_t draw,
+					const struct sending *sending,
+					struct sched_reason *reason)
+{
+	struct wish wish = { .view = view, .job = job, .left = sending->left };
+	const struct sched_node *node;
+
+	*reason = (struct sched_reason){ .have = job->tried, .need = view->policy->retry };
+	reason->why = job->pinned ? SCHED_WHY_PINNED :
+		      job->tried < view->policy->retry ? SCHED_WHY_RETRY : SCHED_WHY_NONE;
+	if (reason->why != SCHED_WHY_NONE)
+		return NULL;
+	sched_ask(&wish.ask, view->policy, job, view->self);
+	node = any_room(&wish, draw, reason);
+	if (!node)
+		return NULL;
+	reason->why = sending->because;
+	reason->need = sending->lack;
+	reason->have = view->self->mem_free;
+	return node;
+}
+
 static struct sched_move send_away(const struct sched_view *view,
 				   const struct sched_job *jobs, unsigned count,
-				   double lack, enum sched_why because,
-				   const struct sched_link *link,
+				   const struct sending *sending,
 				   struct sched_random *random,
 				   struct sched_reason *reasons)
 {
@@ -78,21 +135,13 @@ static struct sched_move send_away(const struct sched_view *view,
 	unsigned i;
 
 	for (i = 0; i < count; i++) {
-		struct sched_reason reason = { .need = lack,
-					       .have = view->self->mem_free };
-		const struct sched_node *node = NULL;
+		struct sched_reason reason;
+		const struct sched_node *node = try_job(view, &jobs[i], draw, sending, &reason);
 
-		if (jobs[i].pinned)
-			reason.why = SCHED_WHY_PINNED;
-		else if (jobs[i].tried < view->policy->retry)
-			reason.why = SCHED_WHY_RETRY;
-		else
-			node = any_room(view, &jobs[i], draw, &reason);
 		if (node && (!best.node || fewer_bytes(jobs[i].mem, jobs[best.job].mem,
-						       lack))) {
+						       sending->lack))) {
 			if (best.node && reasons)
 				reasons[best.job].why = SCHED_WHY_NEXT;
-			reason.why = because;
 			best = (struct sched_move){ .node = node, .job = i,
 						    .cost = reason.there,
 						    .reason = reason };
@@ -103,8 +152,19 @@ static struct sched_move send_away(const struct sched_view *view,
 			reasons[i] = reason;
 	}
 	if (best.node)
-		best.forecast = sched_forecast(&jobs[best.job], link);
+		best.forecast = sched_forecast(&jobs[best.job], sending->link);
 	return best;
+}
+
+/* A target must be better off than this node, so that the job is not sent on, or
+ * back. What is free here does not count when it is kept for a job, or there
+ * is pressure all the same. */
+static double must_be_left(const struct sched_view *view)
+{
+	if ((view->self->flags & SCHED_MAKING) ||
+	    view->self->pressure > view->policy->pressure)
+		return 0;
+	return view->self->mem_free;
 }
 
 struct sched_move sched_usher(const struct sched_view *view,
@@ -112,7 +172,9 @@ struct sched_move sched_usher(const struct sched_view *view,
 			      const struct sched_link *link,
 			      struct sched_random *random, struct sched_reason *reasons)
 {
-	return send_away(view, jobs, count, lack, SCHED_WHY_USHER, link, random, reasons);
+	const struct sending sending = { SCHED_WHY_USHER, lack, must_be_left(view), link };
+
+	return send_away(view, jobs, count, &sending, random, reasons);
 }
 
 struct sched_move sched_drain(const struct sched_view *view,
@@ -121,7 +183,9 @@ struct sched_move sched_drain(const struct sched_view *view,
 			      struct sched_random *random, struct sched_reason *reasons)
 {
 	/* No job restores nothing: the smallest goes first. */
-	return send_away(view, jobs, count, 0, SCHED_WHY_DRAIN, link, random, reasons);
+	const struct sending sending = { SCHED_WHY_DRAIN, 0, -1, link };
+
+	return send_away(view, jobs, count, &sending, random, reasons);
 }
 
 const struct sched_node *sched_room(const struct sched_view *view,
@@ -145,4 +209,17 @@ const struct sched_node *sched_room(const struct sched_view *view,
 			best = node;
 	}
 	return best;
+}
+
+/* The pause before an attempt, in waits until the one before had ended. */
+#define PAUSE 2
+
+bool sched_room_due(const struct sched_policy *policy, double waited, double tried)
+{
+	return tried > fmax(policy->patience, PAUSE * (waited - tried));
+}
+
+bool sched_room_over(const struct sched_policy *policy, double held)
+{
+	return held > policy->hold;
 }

@@ -5,8 +5,8 @@
  *
  * MOSIX's memory ushering (Barak and Braverman, 1998; the text was not found, the
  * rule is ours): before a node swaps it sends away the job that costs the fewest
- * bytes to move and leaves enough free, to any node that has room; of several, to the one where it
- * costs least.
+ * bytes to move and leaves enough free, to any node that has room and will be better off than this
+ * one; of several, to the one where it costs least.
  */
 #ifndef MV_SCHED_USHER_H
 #define MV_SCHED_USHER_H
@@ -42,5 +42,14 @@ struct sched_move sched_drain(const struct sched_view *view,
  */
 const struct sched_node *sched_room(const struct sched_view *view,
 				    const struct sched_job *job);
+
+/*
+ * Memory that is kept for one job is kept from all others, so it is not kept for
+ * long: whether to ask a node to make room for a job that has waited for so many seconds,
+ * `tried` of them since the last attempt ended (or all of them); and whether to give up
+ * what has been kept for `held` seconds in vain. The pauses grow with the wait.
+ */
+bool sched_room_due(const struct sched_policy *policy, double waited, double tried);
+bool sched_room_over(const struct sched_policy *policy, double held);
 
 #endif

@@ -53,7 +53,11 @@ lab_down() {
 }
 
 lab_show_logs() {
-	local log
+	local log node
+	for node in $(lab_nodes); do
+		echo "---- files of jobs and moves at $node:"
+		lab_files "$node"
+	done
 	for log in "$MVLAB_DIR"/node*/*.log; do
 		[ -s "$log" ] || continue
 		echo "---- the end of ${log#"$MVLAB_DIR/"}:"
@@ -73,8 +77,9 @@ lab_job_start() { # NODE, mvrun's options and the program
 	local node=$1
 	shift
 	: >"$tmp/$lab_job.out"
+	# The shell has those in the background ignore Ctrl-C.
 	# shellcheck disable=SC2016
-	lab_exec "$node" sh -c 'echo $$ >"$0" && exec mvrun "$@"' "$tmp/$lab_job.pid" "$@" \
+	lab_exec "$node" sh -c 'echo $$ >"$0" && exec env --default-signal=INT mvrun "$@"' "$tmp/$lab_job.pid" "$@" \
 		</dev/null >"$tmp/$lab_job.out" 2>"$tmp/$lab_job.err" &
 	job_waiter=$!
 	wait_until 90 grep -q ready "$tmp/$lab_job.out"
@@ -103,9 +108,13 @@ lab_is_clean() {
 }
 
 # Of jobs and of moves; what is left is the agent's own.
-lab_has_no_file() {
-	[ -z "$(lab_on "$1" find /run/monovisor -mindepth 1 ! -path '*/mvd.sock' ! -path '*/mvd.lock' \
-		! -path '*/mvd.jobs' ! -path '*/migrate')" ]
+lab_files() { # NODE
+	lab_on "$1" find /run/monovisor -mindepth 1 ! -path '*/mvd.sock' ! -path '*/mvd.lock' \
+		! -path '*/mvd.jobs' ! -path '*/migrate'
+}
+
+lab_has_no_file() { # NODE
+	[ -z "$(lab_files "$1")" ]
 }
 
 lab_has_no_domain() {

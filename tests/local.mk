@@ -8,6 +8,7 @@ include tests/mvrun.mk
 include tests/agent.mk
 include tests/e2e.mk
 include tests/migrate.mk
+include tests/gossip.mk
 include tests/sched.mk
 include tests/bench.mk
 include tests/builds.mk

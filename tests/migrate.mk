@@ -1,6 +1,7 @@
 # Jobs that move between the nodes of a lab. make check-migrate: longer, with the
 # 5,000 files, fifty moves of each program and the whole crash matrix.
 migrate_tests = \
+	tests/e2e/migrate-bytes.sh \
 	tests/e2e/migrate-crash.sh \
 	tests/e2e/migrate-lost.sh \
 	tests/e2e/migrate-many.sh \
@@ -8,14 +9,16 @@ migrate_tests = \
 	tests/e2e/migrate-refused.sh \
 	tests/e2e/migrate-suspended.sh \
 	tests/e2e/migrate-tree.sh \
-	tests/e2e/migrate-xz.sh
+	tests/e2e/migrate-xz.sh \
+	tests/e2e/tour-move.sh
 
 dist_check_SCRIPTS += $(migrate_tests)
 dist_noinst_SCRIPTS += tests/mover tests/tour-move tests/tree-work tests/moving.sh
 TESTS += $(migrate_tests)
 
 check-migrate: all
-	MV_TEST_HEAVY=1 MV_MOVES=$${MV_MOVES:-50} MV_TREE_FILES=$${MV_TREE_FILES:-5000} \
+	MV_TEST_HEAVY=1 MV_JOBS=$${MV_JOBS:-20} MV_RANDOM_MOVES=$${MV_RANDOM_MOVES:-200} \
+	MV_MOVES=$${MV_MOVES:-50} MV_TREE_FILES=$${MV_TREE_FILES:-5000} \
 	MV_TEST_SLOWER=$${MV_TEST_SLOWER:-6} \
 		$(MAKE) $(AM_MAKEFLAGS) check TESTS="$(migrate_tests)"
 .PHONY: check-migrate

@@ -6,27 +6,40 @@
 #
 #	count_start NODE [OPTION...]  start it on its home NODE, with options of mvrun
 #	count_goes_on                 it makes progress
-#	count_is_exact                no number is missing or doubled, in either place
+#	count_is_exact                no number is missing or doubled, in either place, and its
+#	                              clocks never ran backwards
+#	count_clock_is_right          wait: its clock is within a second of home's
 #	count_end                     end it in good order and look once more
 #	one_copy                      wait: exactly one copy, it runs; where is in $copy_at
 #	told_where HOME               wait: mvctl jobs at home says so
 #	job_field HOME FIELD          of the job, from mvctl jobs --json
+#	count_was_interrupted N       it has had this many SIGINTs, which it survives
 #
 # $count_at is the job's home, $count_file the file. While there is $count_file.dirty
 # it changes so much memory that moving it takes some seconds.
 
 count_program='
-import itertools, os, sys, time
+import itertools, os, signal, sys, time
 path = sys.argv[1]
+def interrupted(*_):
+    with open(path + ".int", "a") as file:
+        file.write("SIGINT\n")
+signal.signal(signal.SIGINT, interrupted)
 log, block, page = open(path, "a"), None, 0
+clocks = time.monotonic(), time.time()
 print("ready", flush=True)
 for n in itertools.count(1):
     print(n, flush=True)
+    before, clocks = clocks, (time.monotonic(), time.time())
+    if clocks[0] < before[0] or clocks[1] < before[1]:
+        print("a clock ran backwards:", before, clocks, flush=True)
     log.write(f"{n}\n")
     log.flush()
     if n % 8 == 0:
         if os.path.exists(path + ".stop"):
             break
+        if os.path.exists(path + ".clock"):
+            open(path + ".clock", "w").write(str(time.time()))
         if os.path.exists(path + ".dirty") != bool(block):
             block = None if block else bytearray(120 << 20)
             for i in range(0, len(block or ""), 1 << 20):
@@ -90,6 +103,24 @@ count_is_exact() {
 		        if line != str(i):
 		            sys.exit(f"{path}: {line!r} instead of {i}")
 	END
+}
+
+clock_is_right() {
+	python3 -c 'import sys, time; sys.exit(abs(time.time() - float(open(sys.argv[1]).read() or 0)) >= 1)' "$count_file.clock"
+}
+
+count_clock_is_right() {
+	echo 0 >"$count_file.clock"
+	wait_until 60 clock_is_right
+	rm "$count_file.clock"
+}
+
+count_interrupts() {
+	[ ! -e "$count_file.int" ] && echo 0 || wc -l <"$count_file.int"
+}
+
+count_was_interrupted() { # TIMES
+	[ "$(count_interrupts)" = "$1" ]
 }
 
 count_end() {

@@ -14,7 +14,7 @@
 #	$lab/node1/pid       the holder: its pid, and when it started
 #	$lab/node1/ready     it has made its namespaces
 #	$lab/node1/keep      all is well: it outlives the command that made it
-#	$lab/node1/options   HOME-TREE CPUS MEMORY
+#	$lab/node1/options   HOME-TREE CPUS MEMORY SCHEDULE
 #	$lab/node1/lib       the agent's state
 #	$lab/node1/*.log     of the holder, of libvirtd and of mvd
 #
@@ -136,10 +136,10 @@ node_start() { # NODE: what it is to be is in its file "options"
 	node_plug_in "$1" || fail "cannot connect $1 with the switch"
 }
 
-node_make() { # NODE HOME-TREE CPUS MEMORY
+node_make() { # NODE HOME-TREE CPUS MEMORY SCHEDULE
 	local dir=$lab/$1
 	mkdir -p "$dir"/{etc,lib}
-	echo "$2 $3 $4" >"$dir/options"
+	echo "$2 $3 $4 $5" >"$dir/options"
 	node_new_uuid >"$dir/uuid"
 	node_configure "$dir/etc" "$(cat "$dir/uuid")"
 	[ "$2" = no ] || node_make_tree "$1"
@@ -163,9 +163,11 @@ holder_node() { # DIRECTORY
 	mount --bind "$lab/hosts" /etc/hosts
 	[ "$tree" = no ] || mount --bind "$dir/srv" /srv
 	mount -t proc proc /proc
+	cgroup_keep "$dir"
 	mount -t sysfs sysfs /sys
 	mount -t tmpfs -o mode=1777 node-shm /dev/shm
 	node_private_dirs "$dir/etc" "$lab_cache"
+	cgroup_show "$dir"
 	# Its directory is below the /run that is about to be covered.
 	cd "$dir"
 	mount -t tmpfs -o mode=755 node-run /run
@@ -225,8 +227,10 @@ mvd_answers() { # NODE
 }
 
 mvd_start() { # NODE OPTION...
-	local node=$1
+	local node=$1 schedule
 	shift
+	read -r _ _ _ schedule <"$lab/$node/options"
+	[ "$schedule" = yes ] || set -- --set place=no --set balance=no --set usher=no --set weights=no "$@"
 	daemon_start "$node" mvd mvd --state-dir /run/mvnode/lib "$@"
 	daemon_wait "$node" mvd
 }
@@ -274,13 +278,13 @@ cgroup_make_v2() { # ROOT NODE CPUS MEMORY
 		mkdir -p "$parent" &&
 		echo "+cpu +memory" 2>/dev/null >"$parent/cgroup.subtree_control" &&
 		mkdir -p "$dir" || return
-	[ "$3" = 0 ] || echo "$(($3 * 100000)) 100000" >"$dir/cpu.max" || return
+	[ "$3" = 0 ] || echo "$(cgroup_quota "$3") 100000" >"$dir/cpu.max" || return
 	[ "$4" = 0 ] || echo "$(($4 << 20))" >"$dir/memory.max"
 }
 
 cgroup_make_v1() { # NODE CPUS MEMORY
 	local controller root dir
-	for controller in cpu memory; do
+	for controller in cpu cpuacct memory; do
 		cgroup_trouble="there is no control group with the $controller controller"
 		root=$(findmnt -n -t cgroup -O "$controller" -o TARGET | head -n 1)
 		[ -n "$root" ] || return
@@ -289,9 +293,39 @@ cgroup_make_v1() { # NODE CPUS MEMORY
 		cgroup_trouble="cannot make $dir"
 		mkdir -p "$dir" || return
 		case $controller in
-		cpu) [ "$2" = 0 ] || echo $(($2 * 100000)) >"$dir/cpu.cfs_quota_us" || return ;;
+		cpu) [ "$2" = 0 ] || cgroup_quota "$2" >"$dir/cpu.cfs_quota_us" || return ;;
 		memory) [ "$3" = 0 ] || echo $(($3 << 20)) >"$dir/memory.limit_in_bytes" || return ;;
 		esac
+	done
+}
+
+# us of CPU time in each 100,000 us, of a number with two decimals at most.
+cgroup_quota() { # CPUS
+	local whole=${1%.*} part=
+	[[ $1 != *.* ]] || part=${1#*.}
+	part=$(printf '%-2s' "$part")
+	part=${part// /0}
+	echo $((whole * 100000 + 10#$part * 1000))
+}
+
+# Its own groups are what a node sees of the machine's, so that its agent knows
+# its limits. They are below what is about to be covered: kept aside, and shown then.
+cgroup_keep() { # DIRECTORY-OF-NODE
+	local dir name
+	while read -r dir; do
+		name=$(basename "$(dirname "$dir")")
+		[[ ${dir%/*} = */mvlab-* ]] && name=unified
+		mkdir -p "$1/cgroup/$name"
+		mount --bind "$dir" "$1/cgroup/$name"
+	done <"$1/cgroups"
+}
+
+cgroup_show() { # DIRECTORY-OF-NODE
+	local dir
+	for dir in "$1"/cgroup/*; do
+		[ -d "$dir" ] || continue
+		mkdir "/sys/fs/cgroup/${dir##*/}"
+		mount --move "$dir" "/sys/fs/cgroup/${dir##*/}"
 	done
 }
 

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #define CELL 256
-#define MAX_COLUMNS 12
+#define MAX_COLUMNS 14
 #define NO_LIMIT 100000
 
 /* One column of a table: what it shows and how. */
@@ -203,7 +203,9 @@ static bool is_optional(const struct column *column)
 {
 	return strcmp(column->field, "home") == 0 ||
 	       strcmp(column->field, "from") == 0 ||
-	       strcmp(column->field, "stays") == 0;
+	       strcmp(column->field, "stays") == 0 ||
+	       strcmp(column->field, "group") == 0 ||
+	       strcmp(column->field, "why") == 0;
 }
 
 void print_jobs(FILE *out, struct json_object *jobs)
@@ -218,7 +220,9 @@ void print_jobs(FILE *out, struct json_object *jobs)
 		{ "HOST", format_text, "host", false },
 		{ "FROM", format_text, "from", false },
 		{ "MOVES", format_number, "moves", true },
+		{ "GROUP", format_text, "group", false },
 		{ "CANNOT MOVE", format_text, "stays", false },
+		{ "WHY", format_text, "why", false },
 		{ "COMMAND", format_text, "command", false },
 	};
 	struct column shown[MAX_COLUMNS];

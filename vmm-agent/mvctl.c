@@ -27,22 +27,45 @@ static const struct command {
 	bool takes_job, takes_signal, takes_all;
 	const char *arguments, *help;
 	bool takes_words; /* as they are */
+	bool takes_group; /* --group NAME */
 } commands[] = {
 	{ "jobs", do_jobs, false, false, true, "[-a]",
-	  "list your jobs, or with -a everybody's" },
+	  "list your jobs, or with -a everybody's", false, true },
 	{ "info", do_info, true, false, false, "JOB", "all about one job" },
 	{ "suspend", do_suspend, true, false, false, "JOB",
 	  "stop a job's microVM where it is" },
 	{ "resume", do_resume, true, false, false, "JOB",
 	  "let a suspended job go on" },
 	{ "kill", do_kill, true, true, false, "[-SIG] JOB",
-	  "send a job a signal (TERM)" },
+	  "send a job a signal (TERM)", false, true },
 	{ "migrate", do_migrate, true, false, false, "JOB NODE|home [--post-copy]",
-	  "move a job to another node, and wait for it" },
+	  "move a job to another node, and wait for it", false, true },
 	{ "why", do_why, true, false, false, "JOB",
 	  "say why a job stays where it is" },
 	{ "cluster", do_cluster, false, false, false, "COMMAND ...",
 	  "make, change or look at the cluster", true },
+	{ "best", do_schedule, false, false, false, "[MIB]",
+	  "print the node where a job would start now", true },
+	{ "drain", do_schedule, false, false, false, "[NODE]",
+	  "send all jobs away and take none; wait for that", true },
+	{ "undrain", do_schedule, false, false, false, "[NODE]",
+	  "take jobs again, after drain, block or expel", true },
+	{ "block", do_schedule, false, false, false, "[NODE]",
+	  "take no jobs of other nodes", true },
+	{ "unblock", do_schedule, false, false, false, "[NODE]",
+	  "take them again", true },
+	{ "expel", do_schedule, false, false, false, "[NODE]",
+	  "block, and send other nodes' jobs away", true },
+	{ "stay", do_schedule, false, false, false, "[NODE]",
+	  "no job leaves by itself", true },
+	{ "unstay", do_schedule, false, false, false, "[NODE]",
+	  "jobs may leave again", true },
+	{ "bring", do_schedule, false, false, false, "[NODE]",
+	  "call a node's own jobs home, and let them stay", true },
+	{ "get", do_schedule, false, false, false, "[NAME [NODE]]",
+	  "print settings", true },
+	{ "set", do_schedule, false, false, false, "NAME VALUE [NODE]",
+	  "change a setting until mvd is restarted", true },
 	{ "nodes", do_nodes, false, false, false, "", "list the nodes" },
 	{ "doctor", do_doctor, false, false, false, "",
 	  "check that jobs can run here, and say what to do if not" },
@@ -60,6 +83,7 @@ static void usage(FILE *out)
 	fputc('\n', out);
 	cluster_usage(out);
 	fputs("\nJOB is the PID of a job's mvrun, or the job's name or UUID.\n"
+	      "jobs, kill and migrate take --group NAME, for the jobs of that group.\n"
 	      "With --json the answer is for programs. See mvctl(1).\n", out);
 }
 
@@ -130,16 +154,48 @@ static int order(const struct mvctl_options *options, const char *op,
 	return 0;
 }
 
+/* The jobs of the answer that are in the group, if one is given: a new list. */
+static struct json_object *jobs_of(const struct mvctl_options *options,
+				   struct json_object *answer)
+{
+	struct json_object *all, *some;
+	size_t i;
+
+	if (!json_object_object_get_ex(answer, "jobs", &all) ||
+	    !json_object_is_type(all, json_type_array))
+		return NULL;
+	some = json_object_new_array();
+	for (i = 0; i < json_object_array_length(all); i++) {
+		struct json_object *job = json_object_array_get_idx(all, i);
+
+		if (!options->group ||
+		    strcmp(agent_string(job, "group"), options->group) == 0)
+			json_object_array_add(some, json_object_get(job));
+	}
+	return some;
+}
+
 /* The subcommands */
 
 static int do_jobs(const struct mvctl_options *options, struct err *err)
 {
-	struct json_object *request = request_new("jobs");
+	struct json_object *request = request_new("jobs"), *answer, *jobs;
 
 	json_object_object_add(request, "all",
 			       json_object_new_boolean(options->all));
-	return ask_and_print(options, request, "jobs", json_type_array,
-			     print_jobs, err);
+	answer = ask(request, err);
+	jobs = answer ? jobs_of(options, answer) : NULL;
+	if (!jobs) {
+		json_object_put(answer);
+		return answer ? err_set(err, EPROTO, "cannot understand the agent") : -1;
+	}
+	if (options->json)
+		print_json(stdout, jobs);
+	else
+		print_jobs(stdout, jobs);
+	json_object_put(jobs);
+	json_object_put(answer);
+	return 0;
 }
 
 static int do_info(const struct mvctl_options *options, struct err *err)
@@ -247,6 +303,16 @@ static int take_argument(struct mvctl_options *options,
 		options->all = true;
 		return 0;
 	}
+	if (command->takes_group && strcmp(arg, "--group") == 0) {
+		options->group = "";
+		return 0;
+	}
+	if (options->group && !*options->group) {
+		if (!*arg || arg[0] == '-')
+			return bad_usage(err, "no name of a group:", arg);
+		options->group = arg;
+		return 0;
+	}
 	if (command->takes_signal && arg[0] == '-' && arg[1] && !options->job) {
 		options->signal = signal_find(arg + 1);
 		if (options->signal < 0)
@@ -257,12 +323,13 @@ static int take_argument(struct mvctl_options *options,
 		options->post_copy = true;
 		return 0;
 	}
-	if (command->run == do_migrate && options->job && !options->node &&
+	if (command->run == do_migrate && (options->job || options->group) &&
+	    !options->node &&
 	    arg[0] != '-') {
 		options->node = arg;
 		return 0;
 	}
-	if (!command->takes_job || options->job || arg[0] == '-')
+	if (!command->takes_job || options->job || options->group || arg[0] == '-')
 		return bad_usage(err, "unexpected argument", arg);
 	options->job = arg;
 	return 0;
@@ -282,17 +349,49 @@ static int parse(const struct command **command, struct mvctl_options *options,
 			if (!*command)
 				return bad_usage(err, "unknown command",
 						 argv[i]);
+			options->command = argv[i];
 		} else if (take_argument(options, *command, argv[i], err) < 0) {
 			return -1;
 		}
 	}
 	if (!*command)
 		return bad_usage(err, "no command is given", NULL);
-	if ((*command)->takes_job && !options->job)
+	if (options->group && !*options->group)
+		return bad_usage(err, "--group takes a name", NULL);
+	if ((*command)->takes_job && !options->job && !options->group)
 		return bad_usage(err, "which job?", NULL);
 	if ((*command)->run == do_migrate && !options->node)
 		return bad_usage(err, "to which node?", NULL);
 	return 0;
+}
+
+/* The command for each job of the group. The first failure is told, the others tried. */
+static int run_for_group(const struct command *command, struct mvctl_options *options,
+			 struct err *err)
+{
+	struct json_object *answer = ask(request_new("jobs"), err);
+	struct json_object *jobs = answer ? jobs_of(options, answer) : NULL;
+	size_t i, n = jobs ? json_object_array_length(jobs) : 0;
+	struct err first = { 0 };
+	int rc = 0;
+
+	json_object_put(answer);
+	if (!jobs)
+		return -1;
+	for (i = 0; i < n; i++) {
+		options->job = agent_string(json_object_array_get_idx(jobs, i), "uuid");
+		if (command->run(options, err) < 0 && rc == 0) {
+			first = *err;
+			rc = -1;
+		}
+	}
+	json_object_put(jobs);
+	if (n == 0)
+		return err_set(err, 0, "you have no job in the group \"%s\"",
+			       options->group);
+	if (rc < 0)
+		*err = first;
+	return rc;
 }
 
 int main(int argc, char **argv)
@@ -309,7 +408,9 @@ int main(int argc, char **argv)
 	}
 	if (parse(&command, &options, argc, argv, &err) < 0)
 		status = EXIT_USAGE;
-	else if ((rc = command->run(&options, &err)) < 0)
+	else if ((rc = options.group && command->takes_job ?
+		       run_for_group(command, &options, &err) :
+		       command->run(&options, &err)) < 0)
 		status = rc == MVCTL_MISUSED ? EXIT_USAGE : EXIT_FAILURE;
 	else if (fflush(stdout) != 0 && err_set(&err, errno, "cannot write"))
 		status = EXIT_FAILURE;

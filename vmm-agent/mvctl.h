@@ -21,6 +21,8 @@ struct mvctl_options {
 	int signal;
 	const char *job;
 	const char *node; /* migrate: where to */
+	const char *group; /* instead of a job; jobs: of those only */
+	const char *command; /* its name */
 	bool post_copy;
 	const char *words[MVCTL_MAX_WORDS + 1]; /* cluster: the rest */
 	unsigned word_count;
@@ -41,6 +43,10 @@ struct json_object *ask_on_the_way(struct json_object *request,
 
 int do_migrate(const struct mvctl_options *options, struct err *err);
 int do_why(const struct mvctl_options *options, struct err *err);
+
+/* ---- mvctl-schedule.c ---- */
+
+int do_schedule(const struct mvctl_options *options, struct err *err);
 
 /* ---- mvctl-cluster.c ---- */
 

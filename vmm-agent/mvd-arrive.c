@@ -16,6 +16,7 @@
 #include "vmm-agent/mvd-kit.h"
 #include "vmm-agent/mvd-node.h"
 #include "vmm-agent/mvd-probe.h"
+#include "vmm-agent/mvd-scheduler.h"
 #include "vmm-agent/mvd-vsock.h"
 
 #include <errno.h>
@@ -461,7 +462,8 @@ void arrivals_reserve(struct arrivals *arrivals, const char *from,
 	struct err err = { 0 };
 	struct reservation *r = NULL;
 
-	if (read_wish(&wish, body, &err) == 0)
+	if (read_wish(&wish, body, &err) == 0 &&
+	    scheduler_admit(arrivals->mvd, wish.uuid, wish.home, body, true, &err) == 0)
 		r = reserve(arrivals, from, &wish, &err);
 	if (r)
 		peer_answer(question, describe(arrivals, r, wish.accel));

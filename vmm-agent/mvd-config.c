@@ -40,6 +40,26 @@ static int check_options(struct mvd_config *config, struct options *options,
 	return 0;
 }
 
+/* Before anything else is done: a mistake is to be seen at once. */
+static int load_settings(struct mvd_config *config, struct err *err)
+{
+	bool optional = !config->path;
+	unsigned i;
+
+	settings_default(&config->settings);
+	if (optional && config->session)
+		config->path = g_build_filename(g_get_user_config_dir(), "monovisor",
+						"mvd.conf", NULL);
+	else if (optional)
+		config->path = g_strdup(MV_SYSCONFDIR "/monovisor/mvd.conf");
+	if (settings_load(&config->settings, config->path, optional, err) < 0)
+		return -1;
+	for (i = 0; config->assignments && config->assignments[i]; i++)
+		if (settings_assign(&config->settings, config->assignments[i], err) < 0)
+			return -1;
+	return 0;
+}
+
 int mvd_config_parse(struct mvd_config *config, int argc, char **argv,
 		     struct err *err)
 {
@@ -62,6 +82,10 @@ int mvd_config_parse(struct mvd_config *config, int argc, char **argv,
 		{ "memory", 0, 0, G_OPTION_ARG_INT, &config->memory,
 		  "Memory for jobs of other nodes (default: what is free)",
 		  "MIB" },
+		{ "config", 0, 0, G_OPTION_ARG_FILENAME, &config->path,
+		  "Read settings from FILE (see mvd.conf(5))", "FILE" },
+		{ "set", 0, 0, G_OPTION_ARG_STRING_ARRAY, &config->assignments,
+		  "A setting, over what the file says", "NAME=VALUE" },
 		{ "daemonize", 0, 0, G_OPTION_ARG_NONE, &config->daemonize,
 		  "Go to the background once clients can connect", NULL },
 		{ "foreground", 0, G_OPTION_FLAG_REVERSE, G_OPTION_ARG_NONE,
@@ -90,6 +114,8 @@ int mvd_config_parse(struct mvd_config *config, int argc, char **argv,
 	if (config->memory < 0)
 		return err_set(err, 0, "--memory is less than nothing");
 	rc = check_options(config, &options, err);
+	if (rc == 0)
+		rc = load_settings(config, err);
 	g_free(options.accel);
 	return rc;
 }
@@ -242,6 +268,8 @@ int mvd_config_prepare(struct mvd_config *config, struct err *err)
 
 void mvd_config_clear(struct mvd_config *config)
 {
+	g_free(config->path);
+	g_strfreev(config->assignments);
 	g_free(config->uri);
 	g_free(config->socket);
 	g_free(config->state_dir);

@@ -8,6 +8,7 @@
 
 #include "net/err.h"
 #include "vmm-agent/mvd-domain.h"
+#include "vmm-agent/mvd-settings.h"
 
 #include <glib.h>
 
@@ -21,6 +22,9 @@ struct mvd_config {
 	char *kernel;       /* for mvkit; NULL: its own choice */
 	enum accel accel;   /* ACCEL_AUTO: find out */
 	gint memory;        /* MiB for jobs of other nodes in all; 0: what is free */
+	char *path;         /* of the configuration file; NULL: the usual one */
+	char **assignments; /* --set: NAME=VALUE, over what the file says */
+	struct mvd_settings settings;
 	/* What belongs to one agent is named after its socket. */
 	char *jobs_dir;     /* sockets and consoles of jobs, 0700 */
 	char *lock_path, *log_path, *verdict_path;

@@ -20,6 +20,9 @@ void job_facts_copy(struct job_facts *to, const struct job_facts *from)
 	to->command = g_strdup(from->command);
 	to->home = g_strdup(from->home);
 	to->from = g_strdup(from->from);
+	to->group = g_strdup(from->group);
+	to->only = g_strdup(from->only);
+	to->never = g_strdup(from->never);
 }
 
 static xmlNode *find(xmlXPathContext *context, const char *path)

@@ -36,6 +36,9 @@ enum job_transport {
 /* The names that the protocol and net/transport.h use. */
 const char *job_transport_name(enum job_transport transport);
 
+/* What its user says of a job, until it is seen. */
+enum job_kind { JOB_ANY, JOB_CPU_BOUND, JOB_IO_BOUND, JOB_KINDS };
+
 /* What the metadata element holds. Strings are owned, valid UTF-8, and without
  * control characters. */
 struct job_facts {
@@ -58,6 +61,10 @@ struct job_facts {
 	unsigned incarnation, attempt;
 	unsigned home_patience; /* s without home until it is killed; 0: for ever */
 	bool pin, stay_home;
+	char *group;   /* that it is in, or NULL */
+	char *only, *never; /* nodes, separated by commas, or NULL: --on, --not-on */
+	unsigned kind; /* enum job_kind */
+	uint64_t age_ms; /* CPU time that it had before it came here, at speed 1 */
 	bool probe;    /* no job: the agent's test of KVM */
 	bool frozen;   /* suspended by the agent, because mvrun is stopped */
 	bool started;  /* the program runs */

@@ -75,6 +75,11 @@ static const struct fact {
 	FACT("accel", FACT_NAME, accel, ACCEL_KVM, ACCEL_COUNT, accel_names),
 	FACT("transport", FACT_NAME, transport, 0, JOB_TRANSPORT_COUNT,
 	     transport_names),
+	FACT("group", FACT_TEXT, group, 0, 0, NULL, true),
+	FACT("only", FACT_TEXT, only, 0, 0, NULL, true),
+	FACT("never", FACT_TEXT, never, 0, 0, NULL, true),
+	FACT("kind", FACT_U32, kind, 0, JOB_KINDS - 1, NULL, true),
+	FACT("age-ms", FACT_U64, age_ms, 0, G_MAXINT64, NULL, true),
 	FACT("vsock-port", FACT_U32, vsock_port, 0, G_MAXUINT32, NULL),
 #undef FACT
 };
@@ -127,6 +132,9 @@ void job_facts_clear(struct job_facts *facts)
 	g_free(facts->command);
 	g_free(facts->home);
 	g_free(facts->from);
+	g_free(facts->group);
+	g_free(facts->only);
+	g_free(facts->never);
 	memset(facts, 0, sizeof(*facts));
 }
 

@@ -21,6 +21,7 @@
 
 #include "net/peer.h"
 #include "vmm-agent/mvd-migrate.h"
+#include "vmm-agent/mvd-scheduler.h"
 
 #include <errno.h>
 #include <string.h>
@@ -66,7 +67,8 @@ static void on_started(void *ctx, const struct peer_reply *reply)
 		job_up(job);
 		if (job->mvrun_gone)
 			job_destroy(job);
-	} else if (job->stage == JOB_STARTING) {
+	} else if (job->stage == JOB_STARTING &&
+		   !scheduler_place_again(job, reply->error)) {
 		text = g_strdup_printf("cannot start it at %s: %s", job->host,
 				       reply->error);
 		job_fail(job, text, "mvctl nodes lists the nodes");
@@ -95,6 +97,7 @@ void home_start(struct job *job)
 	event_add_string(body, "op", "start");
 	event_add_string(body, "facts", facts);
 	event_add_number(body, "cpus", job->facts.cpus);
+	scheduler_describe_start(job, body);
 	job->facts.boots++;
 	job->stage = JOB_STARTING;
 	peer_ask(job->mvd->peers, job->host, body, START_MS, on_started,

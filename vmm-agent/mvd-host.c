@@ -15,6 +15,7 @@
 #include "vmm-agent/mvd-jobs.h"
 
 #include "net/peer.h"
+#include "vmm-agent/mvd-scheduler.h"
 
 #include <string.h>
 
@@ -79,10 +80,12 @@ static void report_free(struct report *report)
 static struct json_object *describe_job(const struct job *job)
 {
 	struct json_object *object = json_object_new_object();
+	g_autofree char *why = scheduler_why(job);
 
 	event_add_string(object, "uuid", job->facts.uuid);
 	event_add_number(object, "incarnation", job->facts.incarnation);
 	event_add_bool(object, "paused", job->freeze.paused);
+	event_add_string(object, "why", why);
 	if (!job->told_home) {
 		g_autofree char *facts = job_facts_to_xml(&job->facts);
 
@@ -178,13 +181,29 @@ static void take_verdicts(struct hosting *hosting, const char *home,
 	}
 }
 
+/* What home and guest have exchanged: only home can count it. */
+static void take_traffic(struct hosting *hosting, const char *home,
+			 struct json_object *traffic)
+{
+	struct scheduler *s = hosting->jobs->mvd->scheduler;
+
+	json_object_object_foreach(traffic, uuid, value) {
+		struct job *job = jobs_find(hosting->jobs, uuid);
+		int64_t bytes = json_object_get_int64(value);
+
+		if (s && job && job->foreign && bytes > 0 &&
+		    strcmp(job->facts.home, home) == 0)
+			load_hear_traffic(s->load, job, (uint64_t)bytes);
+	}
+}
+
 static void tell(struct hosting *hosting, const char *home);
 
 static void on_told(void *ctx, const struct peer_reply *reply)
 {
 	struct report *report = ctx;
 	struct hosting *hosting = report->hosting;
-	struct json_object *verdicts;
+	struct json_object *verdicts, *traffic;
 	bool again = report->again;
 	unsigned i;
 
@@ -197,6 +216,9 @@ static void on_told(void *ctx, const struct peer_reply *reply)
 					      &verdicts) &&
 		    json_object_is_type(verdicts, json_type_object))
 			take_verdicts(hosting, report->home, verdicts);
+		if (json_object_object_get_ex(reply->answer, "traffic", &traffic) &&
+		    json_object_is_type(traffic, json_type_object))
+			take_traffic(hosting, report->home, traffic);
 	}
 	if (again)
 		tell(hosting, report->home);

@@ -6,6 +6,7 @@
 #include "vmm-agent/mvd-arrive.h"
 #include "vmm-agent/mvd-migrate.h"
 #include "vmm-agent/mvd-process.h"
+#include "vmm-agent/mvd-scheduler.h"
 
 #include <errno.h>
 #include <string.h>
@@ -52,6 +53,8 @@ void job_unref(struct job *job)
 	g_free(job->domain);
 	g_free(job->host);
 	g_free(job->verdict);
+	g_free(job->why);
+	g_free(job->placement);
 	g_free(job->by);
 	g_free(job);
 }
@@ -87,6 +90,7 @@ struct job *jobs_add(struct jobs *jobs, struct job_facts *facts)
 		       g_strcmp0(job->facts.home, jobs->mvd->node) != 0;
 	g_queue_init(&job->ops);
 	g_hash_table_insert(jobs->by_uuid, job->facts.uuid, job);
+	scheduler_wake(jobs->mvd);
 	if (!jobs->tick)
 		jobs->tick = g_timeout_add_seconds(TICK_S, on_tick, jobs);
 	return job;
@@ -291,6 +295,7 @@ struct json_object *job_to_json(const struct job *job)
 	if (job->mvd->peers && peers_in_cluster(job->mvd->peers))
 		obstacle = migrate_obstacle(job);
 	event_add_string(json, "stays", obstacle ? obstacle : "");
+	scheduler_add_to_job(job, json);
 	return json;
 }
 

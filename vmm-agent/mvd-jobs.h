@@ -51,6 +51,8 @@ struct job {
 	bool foreign;          /* its mvrun is at another node, facts.home */
 	bool told_home;        /* home knows the facts */
 	gint64 heard;          /* ms: the last word of its host, or of its home */
+	char *why;             /* why it stays there, as its host says */
+	struct placement *placement; /* while a place for it is looked for */
 	int64_t lost;          /* s since 1970: host or home is out of reach; 0 */
 	unsigned confirmed;    /* the highest incarnation that mvrun has had a link to */
 	bool claiming;         /* home is asked whether the copy here is still the job */

@@ -19,6 +19,7 @@
 #include "vmm-agent/mvd-node.h"
 #include "vmm-agent/mvd-probe.h"
 #include "vmm-agent/mvd-process.h"
+#include "vmm-agent/mvd-scheduler.h"
 #include "vmm-agent/mvd-vsock.h"
 
 #include <errno.h>
@@ -281,6 +282,7 @@ static void tell_starter(struct job *job)
 void job_up(struct job *job)
 {
 	job->stage = JOB_UP;
+	scheduler_placed(job);
 	job_send_phase(job, "booting", "the microVM boots");
 	if (!job->foreign) {
 		job_attach(job);
@@ -546,6 +548,11 @@ void job_fill_facts(struct job_facts *facts, const struct mvd *mvd,
 	facts->since = g_get_real_time() / G_USEC_PER_SEC;
 	facts->pin = request->pin;
 	facts->stay_home = request->home;
+	facts->group = clean_text(request->group);
+	facts->only = clean_text(request->on);
+	facts->never = clean_text(request->not_on);
+	facts->kind = strcmp(request->kind, "io-bound") == 0 ? JOB_IO_BOUND :
+		      *request->kind ? JOB_CPU_BOUND : JOB_ANY;
 }
 
 /* A process has one job at most: its PID names it. */
@@ -607,7 +614,8 @@ int job_run(struct jobs *jobs, struct client *client,
 		ask_again(job, client);
 		return 0;
 	}
-	if (check_run(jobs, client, request, err) < 0)
+	if (check_run(jobs, client, request, err) < 0 ||
+	    scheduler_check_run(mvd, request, err) < 0)
 		return -1;
 	facts.memory = request->memory;
 	facts.cpus = request->cpus;
@@ -620,9 +628,8 @@ int job_run(struct jobs *jobs, struct client *client,
 	job_fill_facts(&facts, mvd, client, request);
 	job = jobs_add(jobs, &facts);
 	job->client = client;
-	if (!here)
-		job->host = g_strdup(request->on);
-	if (job_watch_mvrun(job, err) < 0) {
+	if (scheduler_place(job, request, err) < 0 ||
+	    job_watch_mvrun(job, err) < 0) {
 		jobs_remove(job);
 		return -1;
 	}

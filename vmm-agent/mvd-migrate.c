@@ -20,6 +20,7 @@
 #include "vmm-agent/mvd-boot.h"
 #include "vmm-agent/mvd-dial.h"
 #include "vmm-agent/mvd-node.h"
+#include "vmm-agent/mvd-scheduler.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -108,6 +109,7 @@ static void reserve(struct migration *m)
 	event_add_number(body, "qemu", (int64_t)host->qemu_version);
 	event_add_string(body, "cpu", host->kvm_cpu ? host->kvm_cpu : "");
 	event_add_bool(body, "postcopy", m->postcopy);
+	scheduler_describe_move(m->job, body);
 	if (facts->transport == JOB_VSOCK)
 		event_add_number(body, "vsock_port", facts->vsock_port);
 	peer_ask(m->mvd->peers, m->to, body, ASK_MS, on_reserved, m);
@@ -238,6 +240,7 @@ static void target_facts(const struct migration *m, struct job_facts *facts)
 	facts->from = g_strdup(m->mvd->node);
 	facts->incarnation = facts->attempt = m->incarnation;
 	facts->moves++;
+	facts->age_ms = scheduler_age_ms(m->job);
 }
 
 /*
@@ -409,13 +412,10 @@ static void finish(struct migration *m)
 	migration_free(m);
 }
 
-/* For tests of what happens when something dies just then: a stage does not begin
- * while there is the file $MVD_HOLD_DIR/STAGE, in which it says that it waits. */
-static bool is_held(const struct migration *m)
+bool migrate_is_held(const char *point)
 {
 	const char *dir = g_getenv("MVD_HOLD_DIR");
-	g_autofree char *path = dir ?
-		g_build_filename(dir, stages[m->stage].name, NULL) : NULL;
+	g_autofree char *path = dir ? g_build_filename(dir, point, NULL) : NULL;
 	int fd = path ? open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW) : -1;
 	bool held = fd >= 0;
 
@@ -424,6 +424,11 @@ static bool is_held(const struct migration *m)
 	if (held)
 		close(fd);
 	return held;
+}
+
+static bool is_held(const struct migration *m)
+{
+	return migrate_is_held(stages[m->stage].name);
 }
 
 /* The job has ended, or nobody wants it to move any more; what is done is undone.

@@ -43,6 +43,11 @@ struct migrate_progress {
 };
 bool migrate_progress(const struct job *job, struct migrate_progress *progress);
 
+/* For tests of what happens when something dies just then: a stage does not begin,
+ * and mvrun is not attached to a copy that is new ("attach"), while there is the
+ * file $MVD_HOLD_DIR/POINT. In it is written that somebody waits. */
+bool migrate_is_held(const char *point);
+
 struct json_object *migrated_to_json(const struct migrated *result);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "net/peer.h"
 #include "vmm-agent/mvd-migrate.h"
+#include "vmm-agent/mvd-scheduler.h"
 
 #include <string.h>
 
@@ -218,6 +219,7 @@ void mover_begin(struct job *job, struct client *client, const char *to,
 void mover_why(struct job *job, struct client *client)
 {
 	g_autofree char *obstacle = migrate_obstacle(job);
+	g_autofree char *reason = obstacle ? NULL : scheduler_why(job);
 	struct json_object *event = event_new("why"), *why;
 
 	why = json_object_new_object();
@@ -225,6 +227,7 @@ void mover_why(struct job *job, struct client *client)
 	event_add_string(why, "host", job->host ? job->host : job->mvd->node);
 	event_add_bool(why, "movable", !obstacle);
 	event_add_string(why, "text", obstacle ? obstacle :
+			 *reason ? reason :
 			 "nothing keeps it from moving: nobody has asked for it");
 	json_object_object_add(event, "why", why);
 	client_send(client, event);

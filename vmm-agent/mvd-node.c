@@ -5,7 +5,9 @@
 #include "vmm-agent/mvd-arrive.h"
 #include "vmm-agent/mvd-jobs.h"
 #include "vmm-agent/mvd-libvirt.h"
+#include "vmm-agent/mvd-limits.h"
 #include "vmm-agent/mvd-probe.h"
+#include "vmm-agent/mvd-scheduler.h"
 
 #include <grp.h>
 #include <pwd.h>
@@ -32,6 +34,20 @@ unsigned node_meminfo(const char *text, const char *name)
 	return (unsigned)(g_ascii_strtoull(line + strlen(key), NULL, 10) / 1024);
 }
 
+/* Of a control group that this agent and its guests are in. */
+static void limit_memory(struct node_memory *memory)
+{
+	uint64_t total, available;
+	struct limits limits;
+
+	limits_find(&limits);
+	if (limits_memory(&limits, &total, &available)) {
+		memory->total = MIN(memory->total, (unsigned)(total >> 20));
+		memory->available = MIN(memory->available, (unsigned)(available >> 20));
+	}
+	limits_clear(&limits);
+}
+
 void node_memory(struct node_memory *memory)
 {
 	g_autofree char *text = NULL;
@@ -41,6 +57,7 @@ void node_memory(struct node_memory *memory)
 		return;
 	memory->total = node_meminfo(text, "MemTotal");
 	memory->available = node_meminfo(text, "MemAvailable");
+	limit_memory(memory);
 }
 
 unsigned node_cpus(void)
@@ -135,7 +152,7 @@ unsigned node_room(const struct mvd *mvd)
 	return MIN(memory.available, limit - used);
 }
 
-struct json_object *node_to_json(const struct mvd *mvd)
+struct json_object *node_to_json(struct mvd *mvd)
 {
 	struct json_object *json = json_object_new_object();
 	enum accel accel = probe_accel(mvd->probe);
@@ -155,5 +172,8 @@ struct json_object *node_to_json(const struct mvd *mvd)
 	event_add_string(json, "libvirt", virt_uri(mvd->virt));
 	event_add_string(json, "mvd", PACKAGE_VERSION);
 	event_add_number(json, "pid", getpid());
+	if (mvd->scheduler)
+		json_object_object_add(json, "scheduler",
+				       scheduler_to_json(mvd));
 	return json;
 }

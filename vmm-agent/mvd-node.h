@@ -49,7 +49,7 @@ bool node_kvm_closed(const char *dac);
 unsigned node_room(const struct mvd *mvd);
 
 /* The node as a JSON object (docs/agent-protocol.md). */
-struct json_object *node_to_json(const struct mvd *mvd);
+struct json_object *node_to_json(struct mvd *mvd);
 /* The checks of `doctor`, a JSON array. */
 struct json_object *doctor_to_json(struct mvd *mvd);
 

@@ -18,6 +18,7 @@
 #define REQUEST_NAME_MAX 64  /* bytes */
 #define REQUEST_JOB_MAX 64
 #define REQUEST_NODE_MAX 64
+#define REQUEST_NODES_MAX 520 /* eight, and commas */
 #define REQUEST_COMMAND_MAX 4096
 #define REQUEST_HOST_MAX 270 /* a host name and a port */
 #define REQUEST_TOKEN_MAX 128
@@ -42,17 +43,23 @@ enum request_op {
 	REQUEST_CLUSTER,
 	REQUEST_NODES,
 	REQUEST_DOCTOR,
+	REQUEST_SCHEDULE,
 	REQUEST_COUNT
 };
 
 struct request {
 	enum request_op op;
 	uint32_t version, memory, cpus, signal, incarnation, home_patience;
-	bool pin, home, all, postcopy;
+	bool pin, home, best, all, postcopy;
 	char uuid[UUID_TEXT_SIZE]; /* lower case */
 	char job[REQUEST_JOB_MAX + 1];
 	char name[REQUEST_NAME_MAX + 1];
-	char on[REQUEST_NODE_MAX + 1];   /* the node to start at */
+	char on[REQUEST_NODES_MAX + 1];  /* the node to start at, or several */
+	char not_on[REQUEST_NODES_MAX + 1];
+	char near[REQUEST_JOB_MAX + 1];  /* another job */
+	char group[REQUEST_NAME_MAX + 1];
+	char kind[16];                   /* "cpu-bound", "io-bound" */
+	char value[64];                  /* of a setting */
 	char host[REQUEST_NODE_MAX + 1]; /* where mvrun last knew it */
 	char to[REQUEST_NODE_MAX + 1];   /* a node, or "home" */
 	char command[REQUEST_COMMAND_MAX + 1];

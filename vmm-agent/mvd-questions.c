@@ -12,10 +12,12 @@
 #include "vmm-agent/mvd-gossip.h"
 #include "vmm-agent/mvd-migrate.h"
 #include "vmm-agent/mvd-node.h"
+#include "vmm-agent/mvd-scheduler.h"
 
 #include <string.h>
 
 #define MAX_JOBS_TOLD 8192
+#define MAX_WHY 400
 
 typedef void (*question_fn)(struct mvd *mvd, const char *from,
 			    struct json_object *body,
@@ -226,7 +228,7 @@ static int read_start(struct mvd *mvd, const char *from,
 	if (facts->memory > node_room(mvd))
 		return err_set(err, 0, "it has no room: %u MiB are needed, %u "
 			       "MiB are free", facts->memory, node_room(mvd));
-	return 0;
+	return scheduler_admit(mvd, facts->uuid, facts->home, body, false, err);
 }
 
 static void do_start(struct mvd *mvd, const char *from,
@@ -267,8 +269,23 @@ static bool read_claim(struct json_object *entry, char uuid[UUID_TEXT_SIZE],
 	return true;
 }
 
+/* What its host says of why it stays there; and what only home can count. */
+static void exchange_news(struct job *job, struct json_object *entry,
+			  struct json_object *traffic)
+{
+	uint64_t bytes = load_deputy_traffic(job);
+
+	g_free(job->why);
+	job->why = clean_text(text_of(entry, "why"));
+	if (strlen(job->why) > MAX_WHY)
+		g_clear_pointer(&job->why, g_free);
+	if (bytes)
+		event_add_number(traffic, job->facts.uuid, (int64_t)bytes);
+}
+
 static struct json_object *judge_all(struct mvd *mvd, const char *from,
-				     struct json_object *list)
+				     struct json_object *list,
+				     struct json_object *traffic)
 {
 	static const char *const names[] = {
 		[VERDICT_KEEP] = "keep", [VERDICT_WAIT] = "wait",
@@ -279,10 +296,17 @@ static struct json_object *judge_all(struct mvd *mvd, const char *from,
 	struct claim claim;
 	size_t i, n = json_object_array_length(list);
 
-	for (i = 0; i < n && i < MAX_JOBS_TOLD; i++)
-		if (read_claim(json_object_array_get_idx(list, i), uuid, &claim))
-			event_add_string(verdicts, uuid, names[
-				home_judge(mvd->jobs, from, &claim)]);
+	for (i = 0; i < n && i < MAX_JOBS_TOLD; i++) {
+		struct json_object *entry = json_object_array_get_idx(list, i);
+		enum verdict verdict;
+
+		if (!read_claim(entry, uuid, &claim))
+			continue;
+		verdict = home_judge(mvd->jobs, from, &claim);
+		event_add_string(verdicts, uuid, names[verdict]);
+		if (verdict == VERDICT_KEEP && jobs_find(mvd->jobs, uuid))
+			exchange_news(jobs_find(mvd->jobs, uuid), entry, traffic);
+	}
 	return verdicts;
 }
 
@@ -312,6 +336,7 @@ static void do_hosting(struct mvd *mvd, const char *from,
 		       struct json_object *body, struct peer_question *question)
 {
 	struct json_object *answer = json_object_new_object(), *list;
+	struct json_object *traffic = json_object_new_object();
 
 	if (json_object_object_get_ex(body, "ended", &list) &&
 	    json_object_is_type(list, json_type_array))
@@ -319,7 +344,8 @@ static void do_hosting(struct mvd *mvd, const char *from,
 	if (json_object_object_get_ex(body, "jobs", &list) &&
 	    json_object_is_type(list, json_type_array))
 		json_object_object_add(answer, "verdicts",
-				       judge_all(mvd, from, list));
+				       judge_all(mvd, from, list, traffic));
+	json_object_object_add(answer, "traffic", traffic);
 	peer_answer(question, answer);
 }
 
@@ -388,6 +414,13 @@ static void do_node(struct mvd *mvd, const char *from, struct json_object *body,
 	peer_answer(question, answer);
 }
 
+static void do_schedule(struct mvd *mvd, const char *from, struct json_object *body,
+			struct peer_question *question)
+{
+	(void)from;
+	scheduler_question(mvd, body, question);
+}
+
 static const struct {
 	const char *op;
 	question_fn handle;
@@ -400,6 +433,7 @@ static const struct {
 	{ "release", do_release },
 	{ "have", do_have },
 	{ "node", do_node },
+	{ "schedule", do_schedule },
 	{ "datagram-key", mvd_gossip_question },
 };
 

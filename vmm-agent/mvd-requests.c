@@ -6,6 +6,7 @@
 #include "vmm-agent/mvd-mover.h"
 #include "vmm-agent/mvd-node.h"
 #include "vmm-agent/mvd-nodes.h"
+#include "vmm-agent/mvd-scheduler.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -231,6 +232,13 @@ static void do_doctor(struct mvd *mvd, struct client *client,
 	client_send(client, event);
 }
 
+static void do_schedule(struct mvd *mvd, struct client *client,
+			const struct request *request, struct job *job)
+{
+	(void)job;
+	scheduler_request(mvd, client, request);
+}
+
 static const struct {
 	enum scope scope;
 	handler_fn handle;
@@ -253,6 +261,7 @@ static const struct {
 	[REQUEST_CLUSTER] = { SCOPE_ANY, do_cluster },
 	[REQUEST_NODES] = { SCOPE_ANY, do_nodes },
 	[REQUEST_DOCTOR] = { SCOPE_ANY, do_doctor },
+	[REQUEST_SCHEDULE] = { SCOPE_ANY, do_schedule },
 };
 
 /* The job of an mvrun that asks about its own. Tells it when there is none. */

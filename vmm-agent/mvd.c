@@ -15,6 +15,7 @@
 #include "vmm-agent/mvd-probe.h"
 #include "vmm-agent/mvd-questions.h"
 #include "vmm-agent/mvd-requests.h"
+#include "vmm-agent/mvd-scheduler.h"
 #include "vmm-agent/mvd-server.h"
 #include "vmm-agent/mvd-vsock.h"
 
@@ -225,6 +226,7 @@ static void on_roster(void *ctx)
 		mvd->node = g_strdup(name);
 	}
 	mvd_gossip_roster(mvd);
+	scheduler_wake(mvd);
 }
 
 static const struct peers_handlers peers_handlers = {
@@ -282,6 +284,7 @@ static int mvd_start(struct mvd *mvd, struct err *err)
 	mvd->probe = probe_new(mvd, on_verdict, mvd);
 	mvd->vsock = vsock_new(on_dialled, mvd);
 	mvd->jobs = jobs_new(mvd);
+	scheduler_start(mvd);
 	mvd->server = server_new(config->socket,
 				 config->session ? 0600 : 0666, mvd->node,
 				 &server_handlers, mvd, err);
@@ -301,6 +304,7 @@ static void mvd_stop(struct mvd *mvd)
 {
 	mvd_cluster_stop();
 	mvd_gossip_stop(mvd);
+	scheduler_stop(mvd);
 	if (mvd->server)
 		server_free(mvd->server);
 	if (mvd->peers)

@@ -11,6 +11,9 @@
  *	mvd-home      its jobs that other nodes host; mvd-host other nodes' jobs
  *	              that it hosts; mvd-questions what their agents ask
  *	mvd-migrate   a job leaves; mvd-arrive one comes; mvd-mover who wished it
+ *	mvd-scheduler where a job starts, which one leaves; mvd-place, mvd-steer
+ *	mvd-load      how busy this node and its jobs are; mvd-measure, mvd-limits
+ *	mvd-settings  mvd.conf and mvctl set
  *	mvd-freeze    a stopped mvrun freezes its job
  *	mvd-boot      a microVM's domain and files; mvd-domain, mvd-facts its XML
  *	mvd-libvirt   the connection to libvirt
@@ -32,6 +35,7 @@
 #include <stdbool.h>
 
 struct jobs;
+struct scheduler;
 struct kit;
 struct mesh;
 struct peers;
@@ -52,6 +56,7 @@ struct mvd {
 	struct peers *peers;
 	struct mesh *mesh;
 	struct jobs *jobs;
+	struct scheduler *scheduler; /* NULL: nobody decides */
 };
 
 #endif

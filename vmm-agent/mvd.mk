@@ -37,16 +37,24 @@ vmm_agent_libmvd_a_SOURCES = \
 	vmm-agent/mvd-kit.c vmm-agent/mvd-kit.h \
 	vmm-agent/mvd-libvirt.c vmm-agent/mvd-libvirt.h vmm-agent/mvd-libvirt-handle.h \
 	vmm-agent/mvd-life.c \
+	vmm-agent/mvd-limits.c vmm-agent/mvd-limits.h \
+	vmm-agent/mvd-load.c vmm-agent/mvd-load.h \
+	vmm-agent/mvd-load-process.c vmm-agent/mvd-load-process.h \
+	vmm-agent/mvd-measure.c vmm-agent/mvd-measure.h \
 	vmm-agent/mvd-migrate.c vmm-agent/mvd-migrate.h \
 	vmm-agent/mvd-mover.c vmm-agent/mvd-mover.h \
 	vmm-agent/mvd-node.c vmm-agent/mvd-node.h \
 	vmm-agent/mvd-nodes.c vmm-agent/mvd-nodes.h \
+	vmm-agent/mvd-place.c \
 	vmm-agent/mvd-probe.c vmm-agent/mvd-probe.h \
 	vmm-agent/mvd-process.c vmm-agent/mvd-process.h \
 	vmm-agent/mvd-protocol.c vmm-agent/mvd-protocol.h \
 	vmm-agent/mvd-questions.c vmm-agent/mvd-questions.h \
 	vmm-agent/mvd-requests.c vmm-agent/mvd-requests.h \
+	vmm-agent/mvd-scheduler.c vmm-agent/mvd-scheduler.h \
 	vmm-agent/mvd-server.c vmm-agent/mvd-server.h \
+	vmm-agent/mvd-settings.c vmm-agent/mvd-settings.h \
+	vmm-agent/mvd-steer.c \
 	vmm-agent/mvd-tsc.c vmm-agent/mvd-tsc.h \
 	vmm-agent/mvd-virt-move.c vmm-agent/mvd-virt-move.h \
 	vmm-agent/mvd-vsock.c vmm-agent/mvd-vsock.h
@@ -60,6 +68,6 @@ vmm_agent_mvd_LDADD = $(mvd_libs)
 bin_PROGRAMS += vmm-agent/mvctl
 vmm_agent_mvctl_SOURCES = vmm-agent/mvctl.c vmm-agent/mvctl.h \
 	vmm-agent/mvctl-ask.c vmm-agent/mvctl-cluster.c vmm-agent/mvctl-doctor.c vmm-agent/mvctl-migrate.c \
-	vmm-agent/mvctl-print.c
+	vmm-agent/mvctl-print.c vmm-agent/mvctl-schedule.c
 vmm_agent_mvctl_CFLAGS = $(AM_CFLAGS) $(JSON_C_CFLAGS)
 vmm_agent_mvctl_LDADD = vmm-agent/libagent-client.a net/libnet.a $(JSON_C_LIBS)

@@ -73,6 +73,16 @@ static int ask_run(struct deputy *d, struct err *err)
 			       json_object_new_int64(d->options->home_patience));
 	if (d->options->on)
 		json_object_object_add(m, "on", json_object_new_string(d->options->on));
+	if (*d->options->not_on)
+		json_object_object_add(m, "not_on",
+				       json_object_new_string(d->options->not_on));
+	if (d->options->near)
+		json_object_object_add(m, "near", json_object_new_string(d->options->near));
+	if (d->options->group)
+		json_object_object_add(m, "group", json_object_new_string(d->options->group));
+	if (d->options->kind)
+		json_object_object_add(m, "kind", json_object_new_string(d->options->kind));
+	json_object_object_add(m, "best", json_object_new_boolean(d->options->best));
 	result = agent_send(d->agent, m, err);
 	json_object_put(m);
 	return result;

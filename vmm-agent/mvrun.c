@@ -24,7 +24,13 @@ static const struct {
 	char letter;
 } option_table[] = {
 	{ "home", NULL, "run on the node where you type", 'H' },
-	{ "on", "NODE", "run on this node", 'o' },
+	{ "on", "NODE", "run on this node, or the best of NODE,NODE...", 'o' },
+	{ "not-on", "NODE", "do not run on this node (also several times)", 'N' },
+	{ "best", NULL, "run where it is best now (default, where mvd.conf says so)", 'B' },
+	{ "near", "JOB", "run where another of your jobs runs", 'R' },
+	{ "cpu-bound", NULL, "it will compute", 'C' },
+	{ "io-bound", NULL, "it will mostly read and write files", 'I' },
+	{ "group", "NAME", "put the job into a group, for mvctl", 'G' },
 	{ "pin", NULL, "keep the job on the node where it starts", 'P' },
 	{ "memory", "MIB", "memory of the job's microVM", 'm' },
 	{ "cpus", "N", "virtual CPUs of the job's microVM", 'c' },
@@ -38,7 +44,7 @@ static const struct {
 
 static bool has_short_form(char letter)
 {
-	return !strchr("HoPLV", letter);
+	return !strchr("HoPLVNBRCIG", letter);
 }
 
 static void usage(FILE *to)
@@ -114,6 +120,25 @@ static int take_home_lost(struct mvrun_options *options, const char *what)
 	return -1;
 }
 
+static int take_not_on(struct mvrun_options *options, const char *names)
+{
+	size_t used = strlen(options->not_on);
+
+	if (!*names || used + strlen(names) + 2 > sizeof(options->not_on))
+		return bad_usage("--not-on takes names of nodes, and not that many");
+	snprintf(options->not_on + used, sizeof(options->not_on) - used, "%s%s",
+		 used ? "," : "", names);
+	return -1;
+}
+
+static int take_kind(struct mvrun_options *options, const char *kind)
+{
+	if (options->kind && strcmp(options->kind, kind))
+		return bad_usage("--cpu-bound and --io-bound exclude each other");
+	options->kind = kind;
+	return -1;
+}
+
 /* Returns -1 to go on, else the exit status. */
 static int take_option(struct mvrun_options *options, int letter)
 {
@@ -127,6 +152,21 @@ static int take_option(struct mvrun_options *options, int letter)
 	case 'o':
 		options->on = optarg;
 		return *optarg ? -1 : bad_usage("the node's name must not be empty");
+	case 'N':
+		return take_not_on(options, optarg);
+	case 'B':
+		options->best = true;
+		return -1;
+	case 'R':
+		options->near = optarg;
+		return *optarg ? -1 : bad_usage("the other job must be named");
+	case 'C':
+		return take_kind(options, "cpu-bound");
+	case 'I':
+		return take_kind(options, "io-bound");
+	case 'G':
+		options->group = optarg;
+		return *optarg ? -1 : bad_usage("the group's name must not be empty");
 	case 'L':
 		return take_home_lost(options, optarg);
 	case 'v':
@@ -168,6 +208,8 @@ static int parse_options(struct mvrun_options *options, int argc, char **argv)
 	options->argv = argv + optind;
 	if (options->on && options->home)
 		return bad_usage("--on and --home exclude each other");
+	if (options->home && (options->best || options->near || *options->not_on))
+		return bad_usage("--home excludes --best, --near and --not-on");
 	return *options->argv ? -1 : bad_usage("no program given");
 }
 

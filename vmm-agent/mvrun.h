@@ -28,7 +28,10 @@
 struct mvrun_options {
 	bool home, pin, verbose;
 	unsigned memory, cpus; /* MiB, number; 0: the agent's default */
-	const char *name, *on; /* the node to run at, NULL: anyone */
+	const char *name, *on; /* the nodes to run at, NULL: any */
+	const char *near, *group, *kind; /* another job; a name; "cpu-bound", "io-bound" */
+	char not_on[512]; /* nodes, separated by commas */
+	bool best;
 	unsigned home_patience; /* s without home; 0: for ever */
 	char **argv; /* the program and its arguments */
 };

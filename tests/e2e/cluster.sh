@@ -205,7 +205,7 @@ says 'removed'
 says 'node2 could not be told'
 status 1 cluster node1 remove node3
 says 'no node node3'
-status 1 cluster node1 remove node1
+status 1 cluster node1 remove node1 --force
 says 'cannot be removed'
 "$mvlab" mvd node3 start
 status 1 cluster node3 status
@@ -226,6 +226,30 @@ says 'the certificate of node3 was revoked'
 status 0 cluster node3 join 10.77.0.1 "$(invite)"
 wait_until 20 knows node2 "node1 node2 node3"
 equal "node1+ node2+ node3+" "$(answers node3)"
+
+# ---- a node that hosts a job, and one that has a job elsewhere ----
+
+scanned=($job_pid $job_waiter)
+has_no_job_of() { # NODE HOME
+	[ -z "$(lab_virsh "$1" list --name | grep "^mv-$2-")" ]
+}
+for home in node1 node3; do
+	[ $home = node1 ] && host=node3 || host=node1
+	lab_job=lost lab_job_start $home --on $host -m 256 sh -c 'echo ready; exec sleep 1000'
+	if [ $host = node3 ]; then
+		status 1 cluster node1 remove node3
+		says 'node3 has 1 job, its own or of others, which would be lost'
+		status 1 lab_on node3 mvctl kill "$(cat "$tmp/lost.pid")"
+		says 'the mvrun of job [0-9]+ is at node1'
+	fi
+	status 0 cluster node1 remove node3 --force
+	lab_job=lost lab_job_end 125
+	grep -Eq 'the node that hosted it was removed from the cluster' "$tmp/lost.err"
+	wait_until 60 has_no_job_of $host $home
+	status 0 cluster node3 join 10.77.0.1 "$(invite)"
+	wait_until 20 knows node2 "node1 node2 node3"
+done
+job_pid=${scanned[0]} job_waiter=${scanned[1]}
 
 # ---- a certificate of another cluster, at node3's address ----
 

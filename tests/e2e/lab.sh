@@ -210,6 +210,8 @@ other status 0 "$mvlab" up --no-cluster --cpus 1 --memory 1500 1
 other status 0 "$mvlab" exec 1 -- cat /etc/hosts
 says '10\.77\.0\.1 node1'
 grep -qs 1572864000 /sys/fs/cgroup/mvlab-*/node1/memory.max /sys/fs/cgroup/memory/mvlab-*/memory.limit_in_bytes
+grep -qs '^100000 100000$' /sys/fs/cgroup/mvlab-*/node1/cpu.max ||
+	grep -qs '^100000$' /sys/fs/cgroup/cpu*/mvlab-*/node1/cpu.cfs_quota_us /sys/fs/cgroup/cpu*/mvlab-*/cpu.cfs_quota_us
 other "$mvlab" down
 equal node1 "$(lab_on node1 hostname)"
 

@@ -50,6 +50,7 @@ lost_for $home
 equal running "$(lab_virsh node1 domstate "$count_uuid" | xargs)"
 equal $home "$(job_field node1 home)"
 stands_still
+[ -z "${MV_TEST_HEAVY:-}" ] || sleep 150
 kill -0 "$doomed" # its mvrun cannot know
 status 1 lab_on $home mvctl migrate "$job_pid" node2
 says 'host is out of reach'
@@ -87,34 +88,31 @@ runs_at() { # NODE
 }
 touch "$count_file.dirty"
 wait_until 120 count_has_passed $(($(count_lines) + 20))
-if ! deaf -A 2>/dev/null; then
-	echo "two copies: not tried, there is no filter for packets here"
-else
-	deaf -D
-	lab_exec $home mvctl migrate "$job_pid" node2 >"$tmp/move.out" 2>&1 </dev/null &
-	mover=$!
-	wait_until 60 memory_comes
-	deaf -A
-	wait_until 120 runs_at node2
-	"$mvlab" cut node1
-	deaf -D
-	must_fail wait_end $mover 120
-	wait_until 120 runs_at node1
-	runs_at node2
-	rm "$count_file.dirty"
-	copy_at=node2
-	told_where $home
-	count_goes_on
-	# It cannot reach its home, and says so.
-	wait_until 60 says_at node1 'HOME-LOST [0-9]+'
-	"$mvlab" heal node1
-	wait_until 60 ended_at node1
-	one_copy
-	equal node2 "$copy_at"
-	count_goes_on
-	count_is_exact
-	lab_on $home mvctl migrate "$job_pid" node1
-fi
+deaf -A
+deaf -D
+lab_exec $home mvctl migrate "$job_pid" node2 >"$tmp/move.out" 2>&1 </dev/null &
+mover=$!
+wait_until 60 memory_comes
+deaf -A
+wait_until 120 runs_at node2
+"$mvlab" cut node1
+deaf -D
+must_fail wait_end $mover 120
+wait_until 120 runs_at node1
+runs_at node2
+rm "$count_file.dirty"
+copy_at=node2
+told_where $home
+count_goes_on
+# It cannot reach its home, and says so.
+wait_until 60 says_at node1 'HOME-LOST [0-9]+'
+"$mvlab" heal node1
+wait_until 60 ended_at node1
+one_copy
+equal node2 "$copy_at"
+count_goes_on
+count_is_exact
+lab_on $home mvctl migrate "$job_pid" node1
 rm -f "$count_file.dirty"
 one_copy
 equal node1 "$copy_at"
@@ -141,7 +139,8 @@ join() { # FROM TO
 }
 by_hand() { # FROM TO
 	join "$@"
-	lab_virsh "$1" migrate --live "$count_uuid" "qemu+unix:///system?socket=/run/hand/libvirt" \
+	# Emulated guests lose what they write while they are sent: see mvd-migrate.c.
+	lab_virsh "$1" migrate ${live:+--live} "$count_uuid" "qemu+unix:///system?socket=/run/hand/libvirt" \
 		--migrateuri unix:///run/hand/memory
 	kill "${socats[@]}"
 	wait "${socats[@]}" 2>/dev/null || true
@@ -157,11 +156,13 @@ by_hand() { # FROM TO
 is_counted() { # FROM
 	[ "$1 $moves" = "$(job_field $home from) $(job_field $home moves)" ]
 }
+live=$(lab_virsh node1 dumpxml "$count_uuid" | grep "<domain type='kvm'" || true)
 moves=$(job_field $home moves)
 by_hand node1 node2
 by_hand node2 $home
 by_hand $home node1
 lab_on $home mvctl migrate "$job_pid" node2
+count_clock_is_right
 moves=$((moves + 1))
 is_counted node1
 equal "" "$(cat "$tmp/job.err")"

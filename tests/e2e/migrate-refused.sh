@@ -43,7 +43,12 @@ refused 'no node node9 in the cluster' mvctl migrate "$job_pid" node9
 refused 'it is at node1 already' mvctl migrate "$job_pid" node1
 refused 'it is at node1 already' mvctl migrate counter home
 refused 'no job' mvctl migrate 1 node2
-refused '' "${as_user[@]}" mvctl migrate "$job_pid" node2
+refused "you have no job \"$job_pid\" on this node" "${as_user[@]}" mvctl migrate "$job_pid" node2
+status 1 lab_on node1 "${as_user[@]}" mvctl why "$job_pid"
+says "you have no job"
+refused 'post-copy is not safe in emulation|post-copy needs' mvctl migrate --post-copy "$job_pid" node2
+status 0 lab_on node1 mvctl why "$job_pid"
+says "job $job_pid is at node1: "
 refused 'empty' mvctl migrate "$job_pid" ''
 refused 'no node' mvctl migrate "$job_pid" $'node2\nnode1'
 status 2 lab_on node1 mvctl migrate "$job_pid"
@@ -53,6 +58,10 @@ status 2 lab_on node1 mvctl migrate --no-such-option "$job_pid" node2
 counter=($job_pid $job_waiter)
 lab_job=pinned lab_job_start node1 --pin sh -c 'echo ready; exec sleep 1000'
 refused 'pinned' mvctl migrate "$(cat "$tmp/pinned.pid")" node2
+status 0 lab_on node1 mvctl why "$(cat "$tmp/pinned.pid")"
+says 'is at node1: .*pinned'
+status 0 lab_on node1 mvctl jobs
+says 'pinned.*--pin'
 lab_on node1 kill "$(cat "$tmp/pinned.pid")"
 lab_job=pinned lab_job_end 143
 job_pid=${counter[0]} job_waiter=${counter[1]}
@@ -141,7 +150,7 @@ restart_mvd node2
 meet
 
 "$mvlab" cut node2
-refused 'node2' mvctl migrate "$job_pid" node2
+refused 'node2 does not answer' mvctl migrate "$job_pid" node2
 "$mvlab" heal node2
 meet
 
@@ -158,11 +167,31 @@ hold transfer
 refused 'it is just moving already' mvctl migrate "$job_pid" node2
 rm "$MVD_HOLD_DIR/transfer"
 wait $holder
-grep -q '^moved from node1 to node2' "$tmp/first.out"
+grep -Eq '^moved from node1 to node2 in [0-9.]+ s, stopped for [0-9]+ ms; [0-9.]+ MiB sent in [0-9]+ rounds?$' \
+	"$tmp/first.out"
 job_is_at node2
 goes_on
 lab_on node1 mvctl migrate "$job_pid" home
 job_is_at node1
+
+# ---- Ctrl-C: nobody waits for the move, and it is given up ----
+
+for pause in 0 3; do
+	hold prepare
+	kill -INT $(pgrep -P $holder -x mvctl || echo $holder)
+	interrupted=0
+	wait $holder || interrupted=$?
+	equal 130 $interrupted
+	grep -q '^mvctl: interrupted: the move is given up' "$tmp/first.err"
+	is_given_up() {
+		grep -q "job $job_pid does not move to node2: it was given up" "$MVLAB_DIR/node1/mvd.log"
+	}
+	sleep $pause
+	rm "$MVD_HOLD_DIR/prepare"
+	wait_until 30 is_given_up
+	job_is_at node1
+	goes_on
+done
 
 # The job must have ended before the stage goes on: a signal that comes while the guest stands still is for after the move.
 hold transfer
@@ -172,5 +201,5 @@ ended=0
 rm "$MVD_HOLD_DIR/transfer"
 wait $holder || ended=$?
 equal 1 $ended
-grep -q '^mvctl: .*' "$tmp/first.err"
+grep -Eq '^mvctl: .*: (the job has ended|it has ended)' "$tmp/first.err"
 lab_is_clean

@@ -62,6 +62,7 @@ done
 touch "$tmp/stop"
 wait $competitor
 lab_job_end 0
+must_fail lock_is_held
 wait $mover
 echo "$(wc -l <"$tmp/moves") moves more, $(wc -l <"$tmp/failed") failed, $(wc -l <"$tmp/job.out") rounds"
 

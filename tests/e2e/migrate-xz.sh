@@ -1,11 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # limit: 1200
-# A compression by several threads, moved ten times, has the same result.
+# A compression by several threads, moved there and back ten times, has the same result.
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../lab.sh"
 requires xz
-moves=${MV_MOVES:-10}
+moves=${MV_MOVES:-20} # there and back ten times
 
 image=$(ls /boot/vmlinuz-* | tail -n 1)
 pack=(xz -9 -T2 --block-size=1MiB -c "$image")

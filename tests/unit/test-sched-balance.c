@@ -300,6 +300,10 @@ static void ushering_looks_at_memory_only(void **state)
 			continue;
 		sent++;
 		check_target(&world, &move);
+		if (!(world.self.flags & SCHED_MAKING) &&
+		    world.self.pressure <= world.policy.pressure)
+			assert_true(move.node->mem_free - world.jobs[move.job].mem >
+				    world.self.mem_free);
 		/* None that could go as well would have been the better answer. */
 		for (k = 0; k < world.job_count; k++) {
 			double chosen = world.jobs[move.job].mem, mem = world.jobs[k].mem;
@@ -310,6 +314,40 @@ static void ushering_looks_at_memory_only(void **state)
 		}
 	}
 	assert_in_range(sent, ROUNDS / 10, ROUNDS);
+}
+
+/* Two nodes of the same kind, and a job that is too large for either: it stays. */
+static void ushering_does_not_pass_on(void **state)
+{
+	struct world world = { .random = seed };
+	struct sched_reason reason;
+	struct sched_move move;
+
+	(void)state;
+	world_make(&world);
+	world.policy.memory_low = world.policy.memory_high = 0;
+	world.self = (struct sched_node){ .id = 1, .time = WORLD_NOW, .cpus = 4, .speed = 1,
+					  .mem_total = 0x1p30, .mem_free = 0x1p30,
+					  .slots = 9, .qemu = 7, .cpu = 1 };
+	world.peers[0] = world.self;
+	world.peers[0].id = 2;
+	world.view.count = 1;
+	world.jobs[0] = (struct sched_job){ .id = 1, .home = 1, .age = 100, .use = 1,
+					    .mem = 0x1p30, .touched = 0x1p30, .resident = 1e3,
+					    .tried = 1e3, .qemu = 7, .cpu = 1 };
+	sched_node_add(&world.self, &world.jobs[0]);
+	move = sched_usher(&world.view, world.jobs, 1, 1, &world.link, &world.random,
+			   &reason);
+	assert_null(move.node);
+	assert_int_equal(reason.why, SCHED_WHY_MEMORY);
+	assert_true(reason.node == 2 && reason.need == 0x1p30 && reason.have == 0x1p30);
+	/* Making room for another is something else, and so is leaving. */
+	world.peers[0].mem_total = world.peers[0].mem_free = 0x1p31;
+	world.self.flags = SCHED_MAKING;
+	assert_non_null(sched_usher(&world.view, world.jobs, 1, 1, &world.link, &world.random,
+				    &reason).node);
+	assert_non_null(sched_drain(&world.view, world.jobs, 1, &world.link, &world.random,
+				    &reason).node);
 }
 
 static void lack_is_what_brings_memory_back(void **state)
@@ -414,6 +452,32 @@ static void room_is_made_where_it_can_be(void **state)
 	assert_in_range(made, ROUNDS / 2, ROUNDS);
 }
 
+/* However long a job waits, what is kept for it is kept for a small part of the time. */
+static void room_is_not_kept_for_ever(void **state)
+{
+	struct sched_policy policy;
+	unsigned t, attempts = 0, kept = 0, since = 0;
+	double last = 0;
+	bool holding = false;
+
+	(void)state;
+	sched_policy_default(&policy);
+	for (t = 1; t <= 100000; t++) {
+		if (!holding && sched_room_due(&policy, t, t - last)) {
+			assert_true(t > policy.patience);
+			holding = true;
+			since = t;
+			attempts++;
+		} else if (holding && sched_room_over(&policy, t - since)) {
+			holding = false;
+			last = t;
+		}
+		kept += holding;
+	}
+	assert_in_range(attempts, 5, 10);
+	assert_in_range(kept, attempts * 30, attempts * 32);
+}
+
 /* Thousands of nodes and jobs: some are looked at, each time others. */
 static void very_many_are_not_all_looked_at(void **state)
 {
@@ -465,9 +529,11 @@ int main(void)
 		cmocka_unit_test(order_does_not_matter),
 		cmocka_unit_test(moves_are_monotone),
 		cmocka_unit_test(ushering_looks_at_memory_only),
+		cmocka_unit_test(ushering_does_not_pass_on),
 		cmocka_unit_test(lack_is_what_brings_memory_back),
 		cmocka_unit_test(draining_empties_a_node),
 		cmocka_unit_test(room_is_made_where_it_can_be),
+		cmocka_unit_test(room_is_not_kept_for_ever),
 		cmocka_unit_test(very_many_are_not_all_looked_at),
 	};
 

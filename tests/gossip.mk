@@ -1,0 +1,31 @@
+# Gossip, failure detection and their datagrams.
+gossip_tests = tests/unit/test-seal tests/unit/test-gossip tests/unit/test-swim
+gossip_fuzzers = tests/fuzz/fuzz-gossip tests/fuzz/fuzz-swim tests/fuzz/fuzz-seal
+check_PROGRAMS += $(gossip_tests) $(gossip_fuzzers)
+TESTS += $(gossip_tests) $(gossip_fuzzers)
+
+tests_unit_test_seal_SOURCES = tests/unit/test-seal.c
+tests_unit_test_seal_CFLAGS = $(peer_test_cflags)
+tests_unit_test_seal_LDADD = $(peer_test_ldadd)
+
+tests_unit_test_gossip_SOURCES = tests/unit/test-gossip.c
+tests_unit_test_gossip_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_gossip_LDADD = $(sched_libs) $(CMOCKA_LIBS)
+
+tests_unit_test_swim_SOURCES = tests/unit/test-swim.c
+tests_unit_test_swim_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_swim_LDADD = $(sched_libs) $(CMOCKA_LIBS)
+
+# Each includes the real source of what it feeds.
+tests_fuzz_fuzz_gossip_SOURCES = tests/fuzz/fuzz-gossip.c tests/fuzz/standalone.h
+tests_fuzz_fuzz_gossip_LDADD = $(sched_libs)
+
+tests_fuzz_fuzz_swim_SOURCES = tests/fuzz/fuzz-swim.c tests/fuzz/standalone.h
+tests_fuzz_fuzz_swim_LDADD = $(sched_libs)
+
+tests_fuzz_fuzz_seal_SOURCES = tests/fuzz/fuzz-seal.c tests/fuzz/standalone.h
+tests_fuzz_fuzz_seal_CFLAGS = $(peer_cflags)
+tests_fuzz_fuzz_seal_LDADD = $(peer_libs) $(sched_libs)
+
+dist_check_SCRIPTS += tests/e2e/gossip.sh
+TESTS += tests/e2e/gossip.sh

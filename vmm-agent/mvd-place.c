@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Where a job starts, and whether one is taken: home asks, the target decides.
+ */
+#include "vmm-agent/mvd-scheduler.h"
+
+#include "vmm-agent/mvd-gossip.h"
+#include "vmm-agent/mvd-probe.h"
+
+#include <math.h>
+#include <string.h>
+
+#define MIB 1048576.0
+#define MAX_REFUSALS 3
+#define NEAR_RATE 1e9 /* bytes per CPU second: where the other job is, or nowhere */
+
+/* The choice for one job, until it runs. */
+struct placement {
+	struct sched_job vector;
+	double expected;
+	unsigned refusals;
+	bool must_not_be_home;
+};
+
+/* Vectors on the wire: docs/peer-protocol.md */
+
+static void add_real(struct json_object *object, const char *name, double value)
+{
+	json_object_object_add(object, name, json_object_new_double(value));
+}
+
+static double real_of(struct json_object *object, const char *name)
+{
+	struct json_object *value;
+
+	if (!json_object_object_get_ex(object, name, &value) ||
+	    (!json_object_is_type(value, json_type_double) &&
+	     !json_object_is_type(value, json_type_int)))
+		return 0;
+	return json_object_get_double(value);
+}
+
+static const char *text_of(struct json_object *object, const char *name)
+{
+	struct json_object *value;
+
+	if (!json_object_object_get_ex(object, name, &value) ||
+	    !json_object_is_type(value, json_type_string))
+		return "";
+	return json_object_get_string(value);
+}
+
+/* Where it talks to, as names: numbers of nodes are each agent's own affair. */
+static void describe(struct mvd *mvd, const struct sched_job *job, double expected,
+		     struct json_object *body)
+{
+	struct json_object *vector = json_object_new_object();
+	struct json_object *traffic = json_object_new_object();
+	g_autofree char *cpu = g_strdup_printf("%llx", (unsigned long long)job->cpu);
+	unsigned i;
+
+	add_real(vector, "age", job->age);
+	add_real(vector, "use", job->use);
+	add_real(vector, "mem", job->mem);
+	add_real(vector, "touched", job->touched);
+	add_real(vector, "dirty", job->dirty);
+	event_add_number(vector, "qemu", job->qemu);
+	event_add_string(vector, "cpu", cpu);
+	for (i = 0; i < SCHED_TRAFFIC; i++) {
+		const char *name = job->traffic[i].rate > 0 ?
+			mvd_gossip_name(mvd, job->traffic[i].node) : NULL;
+
+		if (name)
+			add_real(traffic, name, job->traffic[i].rate);
+	}
+	json_object_object_add(vector, "traffic", traffic);
+	json_object_object_add(body, "vector", vector);
+	if (expected > 0)
+		add_real(body, "expected", expected);
+}
+
+static void read_traffic(struct json_object *vector, struct sched_job *job)
+{
+	struct json_object *traffic;
+	unsigned n = 0;
+
+	if (!json_object_object_get_ex(vector, "traffic", &traffic) ||
+	    !json_object_is_type(traffic, json_type_object))
+		return;
+	json_object_object_foreach(traffic, name, value) {
+		if (n == SCHED_TRAFFIC)
+			break;
+		job->traffic[n].node = mvd_gossip_id(name);
+		job->traffic[n++].rate = json_object_get_double(value);
+	}
+}
+
+/* False when the peer has sent none, or one that makes no sense. */
+static bool read_vector(struct json_object *body, const char *home,
+			struct sched_job *job)
+{
+	struct json_object *vector;
+
+	memset(job, 0, sizeof(*job));
+	if (!json_object_object_get_ex(body, "vector", &vector) ||
+	    !json_object_is_type(vector, json_type_object))
+		return false;
+	job->home = mvd_gossip_id(home);
+	job->age = real_of(vector, "age");
+	job->use = real_of(vector, "use");
+	job->mem = real_of(vector, "mem");
+	job->touched = real_of(vector, "touched");
+	job->dirty = real_of(vector, "dirty");
+	job->qemu = (uint32_t)CLAMP(real_of(vector, "qemu"), 0, UINT32_MAX);
+	job->cpu = g_ascii_strtoull(text_of(vector, "cpu"), NULL, 16);
+	read_traffic(vector, job);
+	return sched_job_check(job, NULL) == 0;
+}
+
+/* The target */
+
+static gboolean on_publish(void *p)
+{
+	struct scheduler *s = p;
+
+	s->publish = 0;
+	scheduler_publish(s);
+	return G_SOURCE_REMOVE;
+}
+
+static void publish_soon(struct scheduler *s)
+{
+	if (!s->publish)
+		s->publish = g_idle_add(on_publish, s);
+}
+
+static bool is_closed(const struct sched_node *node, const char *home)
+{
+	return node->state == SCHED_DRAINING ||
+	       (node->state == SCHED_BLOCKED && mvd_gossip_id(home) != node->id);
+}
+
+int scheduler_admit(struct mvd *mvd, const char *uuid, const char *home,
+		    struct json_object *body, bool moves, struct err *err)
+{
+	struct scheduler *s = mvd->scheduler;
+	double expected = real_of(body, "expected");
+	struct sched_reason reason = { 0 };
+	struct sched_job job;
+	struct sched_node node;
+	bool told;
+
+	if (!s)
+		return 0;
+	told = read_vector(body, home, &job);
+	load_node(s->load, &node, false);
+	/* By hand it may come even where it costs much, but not to a closed node. */
+	if (is_closed(&node, home))
+		reason = (struct sched_reason){ .why = SCHED_WHY_CLOSED, .node = node.id };
+	else if (told && expected > 0)
+		reason = sched_admit(&mvd->config.settings.policy, &node, &job, expected,
+				     s->link.bandwidth, moves, mvd_gossip_now());
+	if (reason.why != SCHED_WHY_NONE) {
+		g_autofree char *text = scheduler_reason(mvd, &reason);
+
+		s->refused++;
+		return err_set(err, 0, "%s", text);
+	}
+	if (told && moves)
+		load_expect(s->load, uuid, &job);
+	publish_soon(s);
+	return 0;
+}
+
+void scheduler_describe_move(struct job *job, struct json_object *body)
+{
+	struct scheduler *s = job->mvd->scheduler;
+	struct load_job *seen = s ? load_job(s->load, job) : NULL;
+	struct sched_job vector;
+
+	if (!seen)
+		return;
+	load_vector(seen, &vector);
+	describe(job->mvd, &vector, seen->expected, body);
+}
+
+/* Home */
+
+static bool is_list(const char *names)
+{
+	return strchr(names, ',') != NULL;
+}
+
+static bool names_node(const char *names, const char *node)
+{
+	g_auto(GStrv) words = g_strsplit(names, ",", -1);
+	unsigned i;
+
+	for (i = 0; words[i]; i++)
+		if (g_ascii_strcasecmp(g_strstrip(words[i]), node) == 0)
+			return true;
+	return false;
+}
+
+static int check_names(const struct mvd *mvd, const char *names, struct err *err)
+{
+	g_auto(GStrv) words = g_strsplit(names, ",", -1);
+	unsigned i;
+
+	if (g_strv_length(words) > SCHED_NODE_LIST)
+		return err_set(err, 0, "at most %d nodes can be named", SCHED_NODE_LIST);
+	for (i = 0; words[i]; i++)
+		if (strcmp(g_strstrip(words[i]), mvd->node) != 0 &&
+		    !peers_is_member(mvd->peers, words[i]))
+			return err_set(err, 0, "there is no node %.64s in the cluster "
+				       "(mvctl nodes lists them)", words[i]);
+	return 0;
+}
+
+int scheduler_check_run(struct mvd *mvd, const struct request *request, struct err *err)
+{
+	if (is_list(request->on) && check_names(mvd, request->on, err) < 0)
+		return -1;
+	if (request->not_on[0] && check_names(mvd, request->not_on, err) < 0)
+		return -1;
+	if (request->kind[0] && strcmp(request->kind, "cpu-bound") != 0 &&
+	    strcmp(request->kind, "io-bound") != 0)
+		return err_set(err, 0, "a job is cpu-bound or io-bound, not \"%s\"",
+			       request->kind);
+	return 0;
+}
+
+static int be_near(struct job *job, const char *text, struct sched_job *vector,
+		   struct err *err)
+{
+	struct mvd *mvd = job->mvd;
+	struct job *other = jobs_find_named(mvd->jobs, text, job->facts.uid, err);
+
+	if (!other)
+		return -1;
+	vector->traffic[1] = (struct sched_traffic){
+		mvd_gossip_id(other->host ? other->host : mvd->node), NEAR_RATE };
+	return 0;
+}
+
+static bool is_wanted(const struct mvd *mvd, const struct request *request)
+{
+	return peers_in_cluster(mvd->peers) && !request->home &&
+	       (mvd->config.settings.place || request->best || is_list(request->on) ||
+		request->not_on[0] || request->near[0]);
+}
+
+/* Sets job->host; -1 when no node can take it and home may not. */
+static int choose(struct job *job, struct err *err)
+{
+	struct placement *placement = job->placement;
+	struct scheduler *s = job->mvd->scheduler;
+	struct sched_place place;
+	const char *name = NULL;
+	struct view view;
+
+	g_clear_pointer(&job->host, g_free);
+	if (placement->refusals < MAX_REFUSALS) {
+		scheduler_view(s, &view);
+		place = sched_place(&view.view, &placement->vector, &s->random);
+		placement->expected = fmax(place.cost, 1e-6);
+		if (place.node && place.node->id != view.self.id)
+			name = mvd_gossip_name(job->mvd, place.node->id);
+		if (name) {
+			scheduler_promise(s, place.node->id, &placement->vector);
+			job->host = g_strdup(name);
+		}
+		view_clear(&view);
+		if (job->host || place.node)
+			return 0;
+	}
+	if (!placement->must_not_be_home)
+		return 0;
+	return err_set(err, 0, "none of the nodes that --on and --not-on leave can take "
+		       "the job now (mvctl nodes shows them)");
+}
+
+int scheduler_place(struct job *job, const struct request *request, struct err *err)
+{
+	struct mvd *mvd = job->mvd;
+	struct placement *placement;
+	struct sched_job vector;
+
+	if (request->on[0] && !is_list(request->on)) {
+		if (strcmp(request->on, mvd->node) != 0)
+			job->host = g_strdup(request->on);
+		return 0;
+	}
+	if (!mvd->scheduler || !is_wanted(mvd, request))
+		return 0;
+	load_newcomer(mvd, &job->facts, &vector);
+	vector.pinned = false;
+	/* So that it can come home, or anywhere home's jobs can. */
+	vector.cpu = probe_accel(mvd->probe) == ACCEL_KVM ?
+		     load_cpu_bit(mvd, ACCEL_KVM) : 0;
+	if (request->near[0] && be_near(job, request->near, &vector, err) < 0)
+		return -1;
+	placement = job->placement = g_new0(struct placement, 1);
+	placement->vector = vector;
+	placement->must_not_be_home =
+		(request->on[0] && !names_node(request->on, mvd->node)) ||
+		names_node(request->not_on, mvd->node);
+	load_sample(mvd->scheduler->load);
+	return choose(job, err);
+}
+
+/* Not this one again. */
+static void exclude(struct placement *placement, const char *name)
+{
+	uint64_t *never = placement->vector.never;
+	unsigned i;
+
+	for (i = 0; i < SCHED_NODE_LIST && never[i]; i++)
+		;
+	if (i == SCHED_NODE_LIST)
+		placement->refusals = MAX_REFUSALS;
+	else
+		never[i] = mvd_gossip_id(name);
+	placement->refusals++;
+}
+
+bool scheduler_place_again(struct job *job, const char *why)
+{
+	struct scheduler *s = job->mvd->scheduler;
+	struct err err = { 0 };
+
+	if (!job->placement || !s || !job->host || job->mvrun_gone)
+		return false;
+	g_message("job %ld does not start at %s: %s", (long)job->facts.pid, job->host, why);
+	exclude(job->placement, job->host);
+	if (choose(job, &err) < 0)
+		return false;
+	job->stage = JOB_WAITING;
+	job->facts.boots--;
+	job->phase = NULL;
+	job_advance(job);
+	return true;
+}
+
+void scheduler_placed(struct job *job)
+{
+	struct scheduler *s = job->mvd->scheduler;
+
+	if (job->placement && job->host && s)
+		s->started_away++;
+	g_clear_pointer(&job->placement, g_free);
+}
+
+void scheduler_describe_start(struct job *job, struct json_object *body)
+{
+	if (job->placement)
+		describe(job->mvd, &job->placement->vector, job->placement->expected,
+			 body);
+}
+
+const char *scheduler_best(struct mvd *mvd, unsigned memory)
+{
+	struct job_facts facts = { .memory = memory ? memory : 1024, .home = mvd->node };
+	struct scheduler *s = mvd->scheduler;
+	struct sched_place place;
+	struct sched_job vector;
+	const char *name = NULL;
+	struct view view;
+
+	if (!s)
+		return mvd->node;
+	load_newcomer(mvd, &facts, &vector);
+	load_sample(s->load);
+	scheduler_view(s, &view);
+	place = sched_place(&view.view, &vector, &s->random);
+	if (place.node)
+		name = mvd_gossip_name(mvd, place.node->id);
+	view_clear(&view);
+	return name ? name : mvd->node;
+}
