@@ -145,12 +145,13 @@ static void observe(const struct world *world, const struct gossip *gossip, doub
 static void set_points(const struct sim_gossip_config *config,
 		       struct sim_gossip_result *result)
 {
-	/* shares of the average age, and within what has passed */
+	/* shares of the average age, and within what had passed at the first sample */
 	static const double shares[SIM_GOSSIP_POINTS] = { 0.05, 0.1, 0.25, 0.5, 1, 2 };
 	double average = gossip_average_age(config->nodes, config->window);
 	unsigned k;
 
-	average = fmin(average, config->steps / 2.5);
+	average = fmin(average, config->steps > SAMPLES * SPACING ?
+			       (config->steps - SAMPLES * SPACING) / 2.0 : 1);
 	for (k = 0; k < SIM_GOSSIP_POINTS; k++) {
 		result->age[k] = fmax(1, round(average * shares[k]));
 		result->up_to_formula[k] =

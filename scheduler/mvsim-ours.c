@@ -257,6 +257,7 @@ static const struct ours nothing = { 0 };
 const struct sim_method sim_ours[] = {
 	OURS("monovisor", "placement, moves and weights", all, true),
 	OURS("mv-nowait", "the same, but jobs that fit nowhere start at home", nowait, true),
+	OURS("mv-none", "each job stays at home, all weights are equal", nothing, false),
 	OURS("mv-place", "placement only", placing, false),
 	OURS("mv-move", "moves only", moving, false),
 	OURS("mv-weight", "weights only", nothing, true),

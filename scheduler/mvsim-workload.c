@@ -11,7 +11,7 @@
 void sim_params_default(struct sim_params *params)
 {
 	*params = (struct sim_params){
-		.tau = 2.4,
+		.tau = 2.2,
 		/* Fast Ethernet, and what Monovisor's moves take besides. */
 		.link = { .bandwidth = 11e6, .setup = 0.9, .resume = 0.1, .stop = 0.1,
 			  .slowdown = 0.1, .cpu = 0.3 },

@@ -27,5 +27,7 @@ tests_fuzz_fuzz_seal_SOURCES = tests/fuzz/fuzz-seal.c tests/fuzz/standalone.h
 tests_fuzz_fuzz_seal_CFLAGS = $(peer_cflags)
 tests_fuzz_fuzz_seal_LDADD = $(peer_libs) $(sched_libs)
 
-dist_check_SCRIPTS += tests/e2e/gossip.sh
-TESTS += tests/e2e/gossip.sh
+gossip_scripts = tests/e2e/gossip.sh tests/e2e/mvsim-gossip.sh
+dist_check_SCRIPTS += $(gossip_scripts)
+TESTS += $(gossip_scripts)
+dist_noinst_SCRIPTS += docs/evaluation/gossip.py

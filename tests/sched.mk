@@ -18,3 +18,16 @@ tests_unit_test_sched_balance_LDADD = $(sched_test_ldadd)
 tests_unit_test_sched_vectors_SOURCES = tests/unit/test-sched-vectors.c $(sched_world)
 tests_unit_test_sched_vectors_CFLAGS = $(sched_test_cflags)
 tests_unit_test_sched_vectors_LDADD = $(sched_test_ldadd)
+
+# The simulator.
+check_PROGRAMS += tests/unit/test-sched-sim tests/fuzz/fuzz-scenario
+TESTS += tests/unit/test-sched-sim tests/fuzz/fuzz-scenario
+
+tests_unit_test_sched_sim_SOURCES = tests/unit/test-sched-sim.c $(sched_world)
+tests_unit_test_sched_sim_CFLAGS = $(sched_test_cflags) $(JSON_C_CFLAGS)
+tests_unit_test_sched_sim_LDADD = $(mvsim_libs) $(CMOCKA_LIBS)
+
+# Includes the scenario's reader itself; see CONTRIBUTING.md for libFuzzer.
+tests_fuzz_fuzz_scenario_SOURCES = tests/fuzz/fuzz-scenario.c tests/fuzz/standalone.h
+tests_fuzz_fuzz_scenario_CFLAGS = $(AM_CFLAGS) $(JSON_C_CFLAGS)
+tests_fuzz_fuzz_scenario_LDADD = $(mvsim_libs)

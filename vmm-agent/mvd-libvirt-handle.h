@@ -11,4 +11,8 @@
  * connection is down. */
 virConnectPtr virt_handle(struct virt *virt);
 
+/* NULL for a domain without our metadata. In a worker thread. */
+struct virt_domain *virt_describe_now(virDomainPtr dom);
+void virt_domain_free(void *domain);
+
 #endif

@@ -218,6 +218,19 @@ static void fill_in(struct migration *m)
 
 /* Transfer: pre-copy, and the switch-over at its end */
 
+/* libvirt tells what it felt, as a broken pipe. */
+static void transfer_failed(struct migration *m, const char *error)
+{
+	g_autofree char *text = NULL;
+
+	if (m->aborted)
+		error = given_up(m);
+	else
+		error = text = g_strdup_printf("the transfer broke off (%s)",
+					       error);
+	step_failed(m, error);
+}
+
 static void on_moved(void *ctx, const struct virt_moved *moved)
 {
 	struct migration *m = ctx;
@@ -228,7 +241,7 @@ static void on_moved(void *ctx, const struct virt_moved *moved)
 	if (!moved->error)
 		step_done(m);
 	else
-		step_failed(m, m->aborted ? given_up(m) : moved->error);
+		transfer_failed(m, moved->error);
 }
 
 static void target_facts(const struct migration *m, struct job_facts *facts)

@@ -281,8 +281,7 @@ static void look_thread(GTask *task, void *source, void *data,
 	g_task_return_boolean(task, TRUE);
 }
 
-/* How long the guest may stop, after so many rounds over its memory. */
-static unsigned long long allowed_downtime(unsigned rounds)
+unsigned long long virt_move_downtime_ms(unsigned rounds)
 {
 	unsigned long long ms = FIRST_DOWNTIME_MS;
 	unsigned step;
@@ -307,7 +306,7 @@ static void look_begin(struct virt_move *move, bool abort)
 {
 	GTask *task = g_task_new(NULL, NULL, look_done, NULL);
 	struct look *look = g_new0(struct look, 1);
-	unsigned long long downtime = allowed_downtime(move->stats.rounds);
+	unsigned long long downtime = virt_move_downtime_ms(move->stats.rounds);
 
 	move->looking = true;
 	look->move = move_ref(move);

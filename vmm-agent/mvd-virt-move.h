@@ -47,6 +47,10 @@ struct virt_move *virt_move_begin(struct virt *virt,
 				  const struct virt_move_spec *spec,
 				  virt_moved_fn done, void *ctx);
 
+/* How long the guest may stop, ms, after so many rounds over its memory: longer and
+ * longer, so that every move ends. */
+unsigned long long virt_move_downtime_ms(unsigned rounds);
+
 /* As last seen, about twice a second. */
 const struct virt_move_stats *virt_move_stats(const struct virt_move *move);
 

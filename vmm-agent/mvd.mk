@@ -36,6 +36,7 @@ vmm_agent_libmvd_a_SOURCES = \
 	vmm-agent/mvd-jobs.c vmm-agent/mvd-jobs.h \
 	vmm-agent/mvd-kit.c vmm-agent/mvd-kit.h \
 	vmm-agent/mvd-libvirt.c vmm-agent/mvd-libvirt.h vmm-agent/mvd-libvirt-handle.h \
+	vmm-agent/mvd-libvirt-look.c \
 	vmm-agent/mvd-life.c \
 	vmm-agent/mvd-limits.c vmm-agent/mvd-limits.h \
 	vmm-agent/mvd-load.c vmm-agent/mvd-load.h \

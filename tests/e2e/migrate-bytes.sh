@@ -20,8 +20,12 @@ with open(sys.argv[1], "rb") as file:
     while data := file.read(1 << 20):
         total += len(data)
 print("ready", total, flush=True)
+block = None
 while True:
-    time.sleep(0.1)'
+    time.sleep(0.1)
+    if not block and os.path.exists(sys.argv[1] + ".more"):
+        block = os.urandom(300 << 20)
+        print("more", flush=True)'
 
 lab_up 2
 head -c 250M /dev/urandom >"$tmp/data"
@@ -54,6 +58,13 @@ for node in node2 node1; do
 	[ "$(sent "$tmp/result")" -lt 80 ] || fail "$(cat "$tmp/result")"
 	[ "$(sent "$tmp/result")" -gt 5 ] || fail "$(cat "$tmp/result")"
 done
+
+# With more to send there is time for a bar, on a terminal.
+touch "$tmp/data.more"
+wait_until 120 grep -qx more "$tmp/job.out"
+status 0 "$MV_SRCDIR/tests/pty" 'expect:\[=* *\] +[0-9]+ %, [0-9]+ MiB sent' 'expect:moved from node1 to node2 in' -- \
+	"$mvlab" exec node1 -- mvctl migrate "$job_pid" node2
+lab_on node1 mvctl migrate "$job_pid" home
 lab_on node1 kill "$job_pid"
 lab_job_end 143
 lab_is_clean

@@ -55,6 +55,18 @@ status 2 lab_on node1 mvctl migrate "$job_pid"
 status 2 lab_on node1 mvctl migrate "$job_pid" node2 node1
 status 2 lab_on node1 mvctl migrate --no-such-option "$job_pid" node2
 
+no_start() { # REGEX OPTION...: of mvrun, which says why it does not
+	status 125 lab_on node1 mvrun "${@:2}" true
+	says "^mvrun: .*$1"
+}
+no_start 'no such node' --on node9
+no_start 'cannot start it at node2: .*no room: 9999999 MiB' --on node2 --memory 9999999
+no_start 'cannot start it at node2: .*999 processors' --on node2 --cpus 999
+for wrong in never kill:x kill:-1 ''; do
+	no_start 'is neither wait nor kill' "--on-home-lost=$wrong"
+done
+status 0 lab_on node1 mvrun --on-home-lost=kill true
+
 counter=($job_pid $job_waiter)
 lab_job=pinned lab_job_start node1 --pin sh -c 'echo ready; exec sleep 1000'
 refused 'pinned' mvctl migrate "$(cat "$tmp/pinned.pid")" node2
@@ -86,6 +98,7 @@ meet() {
 restart_mvd node2 --memory 100
 meet
 refused 'node2 cannot take it: it has no room: 1024 MiB are needed' mvctl migrate "$job_pid" node2
+no_start 'cannot start it at node2: it has no room' --on node2
 
 # libvirt believes what its cache says of a QEMU that has not changed.
 "$mvlab" libvirtd node2 stop
@@ -151,6 +164,7 @@ meet
 
 "$mvlab" cut node2
 refused 'node2 does not answer' mvctl migrate "$job_pid" node2
+no_start 'cannot start it at node2: ' --on node2
 "$mvlab" heal node2
 meet
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The XML that libvirt gets for a job, and the facts it gives back. */
 #include "vmm-agent/mvd-domain.h"
+#include "vmm-agent/mvd-virt-move.h"
 
 #include <libxml/parser.h>
 #include <libxml/xpath.h>
@@ -144,6 +145,8 @@ static void tells_the_kit_its_link(void **state)
 	holds("contains(concat(/domain/os/cmdline, ' '), ' mv.transport=serial "
 	      "')", "true");
 	holds("contains(/domain/os/cmdline, 'no_timer_check')", "true");
+	/* Memory that was freed is not sent to another node. */
+	holds("contains(/domain/os/cmdline, ' init_on_free=1 ')", "true");
 	facts.transport = JOB_VSOCK;
 	facts.vsock_port = 1234;
 	facts.accel = ACCEL_KVM;
@@ -175,6 +178,39 @@ static void chooses_the_processor(void **state)
 }
 
 /* libvirt must not give the host's kernel to QEMU's user. */
+static void moves_between_processors(void **state)
+{
+	static const char *const models[] = { "qemu64", "Nehalem",
+					      "Haswell-noTSX" };
+	size_t have, need;
+
+	(void)state;
+	/* Each has what those before it have. */
+	for (have = 0; have < 3; have++)
+		for (need = 0; need < 3; need++)
+			assert_int_equal(domain_cpu_covers(models[have],
+							   models[need]),
+					 have >= need);
+	assert_false(domain_cpu_covers("Nehalem", "EPYC"));
+	assert_false(domain_cpu_covers("EPYC", "Nehalem"));
+	assert_false(domain_cpu_covers("Haswell-noTSX", ""));
+}
+
+static void may_stop_longer_and_longer(void **state)
+{
+	unsigned long long ms, before = 0;
+	unsigned rounds;
+
+	(void)state;
+	assert_true(virt_move_downtime_ms(0) <= 300);
+	for (rounds = 0; rounds < 100; rounds++) {
+		ms = virt_move_downtime_ms(rounds);
+		assert_true(ms >= before && ms > 0);
+		before = ms;
+	}
+	assert_true(before >= 1000 && before <= 10000);
+}
+
 static void leaves_the_kernel_alone(void **state)
 {
 	(void)state;
@@ -354,6 +390,8 @@ int main(void)
 		TEST(describes_the_devices),
 		TEST(tells_the_kit_its_link),
 		TEST(chooses_the_processor),
+		TEST(moves_between_processors),
+		TEST(may_stop_longer_and_longer),
 		TEST(leaves_the_kernel_alone),
 		TEST(holds_the_facts),
 		TEST(reads_its_own_facts),
