@@ -31,3 +31,7 @@ tests_unit_test_sched_sim_LDADD = $(mvsim_libs) $(CMOCKA_LIBS)
 tests_fuzz_fuzz_scenario_SOURCES = tests/fuzz/fuzz-scenario.c tests/fuzz/standalone.h
 tests_fuzz_fuzz_scenario_CFLAGS = $(AM_CFLAGS) $(JSON_C_CFLAGS)
 tests_fuzz_fuzz_scenario_LDADD = $(mvsim_libs)
+
+dist_check_SCRIPTS += tests/e2e/mvsim.sh
+TESTS += tests/e2e/mvsim.sh
+dist_noinst_SCRIPTS += docs/evaluation/scheduler.py docs/evaluation/readme.py

@@ -1,0 +1,9 @@
+# make evaluation: docs/evaluation/ anew. What mvsim says is kept in evaluation/ of the build tree.
+EXTRA_DIST += docs/scheduler.md docs/evaluation/README.in
+
+evaluation: scheduler/mvsim
+	$(srcdir)/docs/evaluation/scheduler.py --keep=evaluation scheduler/mvsim $(srcdir)/docs/evaluation
+	$(srcdir)/docs/evaluation/gossip.py scheduler/mvsim $(srcdir)/docs/evaluation
+	$(srcdir)/docs/evaluation/readme.py $(srcdir)/docs/evaluation >evaluation/README.md
+	cp evaluation/README.md $(srcdir)/docs/evaluation/README.md
+.PHONY: evaluation
