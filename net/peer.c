@@ -383,6 +383,11 @@ const char *peers_authority(const struct peers *peers)
 	return peers->active ? peers->cluster->roster->authority : NULL;
 }
 
+const char *peers_cluster(const struct peers *peers)
+{
+	return peers->active ? peers->cluster->ca_fingerprint : NULL;
+}
+
 unsigned peers_count(const struct peers *peers)
 {
 	return peers->active ? peers->cluster->roster->count : 0;

@@ -88,6 +88,8 @@ bool peers_is_member(const struct peers *peers, const char *name);
  * cluster. */
 int64_t peers_serial(const struct peers *peers);
 const char *peers_authority(const struct peers *peers);
+/* What names the cluster: the fingerprint of its authority's certificate. */
+const char *peers_cluster(const struct peers *peers);
 
 /* What is known of a member; strings are borrowed until the next callback. */
 struct peer_info {

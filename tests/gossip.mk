@@ -1,5 +1,6 @@
 # Gossip, failure detection and their datagrams.
-gossip_tests = tests/unit/test-seal tests/unit/test-gossip tests/unit/test-swim
+gossip_tests = tests/unit/test-seal tests/unit/test-gossip tests/unit/test-swim \
+	tests/unit/test-mvd-avahi
 gossip_fuzzers = tests/fuzz/fuzz-gossip tests/fuzz/fuzz-swim tests/fuzz/fuzz-seal
 check_PROGRAMS += $(gossip_tests) $(gossip_fuzzers)
 TESTS += $(gossip_tests) $(gossip_fuzzers)
@@ -16,6 +17,10 @@ tests_unit_test_swim_SOURCES = tests/unit/test-swim.c
 tests_unit_test_swim_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_swim_LDADD = $(sched_libs) $(CMOCKA_LIBS)
 
+tests_unit_test_mvd_avahi_SOURCES = tests/unit/test-mvd-avahi.c
+tests_unit_test_mvd_avahi_CFLAGS = $(mvd_cflags) $(CMOCKA_CFLAGS)
+tests_unit_test_mvd_avahi_LDADD = $(mvd_libs) $(CMOCKA_LIBS)
+
 # Each includes the real source of what it feeds.
 tests_fuzz_fuzz_gossip_SOURCES = tests/fuzz/fuzz-gossip.c tests/fuzz/standalone.h
 tests_fuzz_fuzz_gossip_LDADD = $(sched_libs)
@@ -27,7 +32,8 @@ tests_fuzz_fuzz_seal_SOURCES = tests/fuzz/fuzz-seal.c tests/fuzz/standalone.h
 tests_fuzz_fuzz_seal_CFLAGS = $(peer_cflags)
 tests_fuzz_fuzz_seal_LDADD = $(peer_libs) $(sched_libs)
 
-gossip_scripts = tests/e2e/gossip.sh tests/e2e/mvsim-gossip.sh
+gossip_scripts = tests/e2e/doctor-cluster.sh tests/e2e/gossip.sh tests/e2e/mvsim-gossip.sh
 dist_check_SCRIPTS += $(gossip_scripts)
 TESTS += $(gossip_scripts)
 dist_noinst_SCRIPTS += docs/evaluation/gossip.py
+EXTRA_DIST += docs/evaluation/gossip.json docs/evaluation/gossip.svg docs/evaluation/swim.svg

@@ -12,3 +12,4 @@ include tests/gossip.mk
 include tests/sched.mk
 include tests/bench.mk
 include tests/builds.mk
+include tests/sched-e2e.mk

@@ -16,6 +16,7 @@ static void print_init(FILE *out, struct json_object *answer);
 static void print_invite(FILE *out, struct json_object *answer);
 static void print_join(FILE *out, struct json_object *answer);
 static void print_remove(FILE *out, struct json_object *answer);
+static void print_found(FILE *out, struct json_object *answer);
 
 /* What each takes: words, which are fields of the request, and options. */
 static const struct action {
@@ -32,8 +33,10 @@ static const struct action {
 	{ "invite", print_invite, false, 0, { NULL }, "",
 	  "print a token that admits one node, once, within an hour" },
 	{ "join", print_join, true, 2, { "host", "token", "name" },
-	  "HOST[:PORT] TOKEN [NAME] [--address ADDRESS] [--port PORT]",
-	  "let this node join the cluster of HOST" },
+	  "[HOST[:PORT]] TOKEN [NAME] [--address ADDRESS] [--port PORT]",
+	  "let this node join the cluster of HOST, or the token's" },
+	{ "discover", print_found, false, 0, { NULL }, "",
+	  "list the clusters on this network, as they announce themselves" },
 	{ "remove", print_remove, false, 1, { "node" }, "NODE [--force]",
 	  "revoke a node's certificate" },
 	{ "status", print_cluster, false, 0, { NULL }, "",
@@ -112,6 +115,27 @@ static void print_remove(FILE *out, struct json_object *answer)
 			"node until it hears from another member\n",
 			print_clean(text, sizeof(text), json_object_get_string(
 				json_object_array_get_idx(untold, i))));
+}
+
+static void print_found(FILE *out, struct json_object *answer)
+{
+	struct json_object *nodes = NULL, *seeds = NULL;
+	const char *trouble = agent_string(answer, "trouble");
+	char text[300];
+	size_t i;
+
+	json_object_object_get_ex(answer, "nodes", &nodes);
+	json_object_object_get_ex(answer, "seeds", &seeds);
+	if (json_object_is_type(nodes, json_type_array) &&
+	    json_object_array_length(nodes) > 0)
+		print_discovered(out, nodes);
+	else
+		fprintf(out, "no node announces itself on this network%s%s\n",
+			*trouble ? ": " : "", print_clean(text, sizeof(text), trouble));
+	for (i = 0; json_object_is_type(seeds, json_type_array) &&
+	     i < json_object_array_length(seeds); i++)
+		fprintf(out, "seed %s\n", print_clean(text, sizeof(text),
+			json_object_get_string(json_object_array_get_idx(seeds, i))));
 }
 
 /* ---- the command line ---- */
@@ -213,6 +237,10 @@ static int take_words(struct json_object *request, const struct action *action,
 	unsigned used = 0;
 	int rc;
 
+	/* The token says which cluster; the agent looks for it. */
+	if (strcmp(action->name, "join") == 0 && *words &&
+	    strncmp(*words, "mv1-", 4) == 0)
+		used = 1;
 	for (; *words; words += rc) {
 		rc = take_word(request, action, words, &used, err);
 		if (rc < 0)

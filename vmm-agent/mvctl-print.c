@@ -296,6 +296,28 @@ void print_cluster(FILE *out, struct json_object *answer)
 			    agent_string(answer, "authority")));
 }
 
+/* The fingerprint's beginning, which the nodes' titles have, too. */
+static void format_cluster(char *cell, size_t size, struct json_object *row,
+			   const char *field)
+{
+	snprintf(cell, size, "%.16s", agent_string(row, field));
+	if (agent_number(row, "ours"))
+		snprintf(cell, size, "this node's");
+}
+
+void print_discovered(FILE *out, struct json_object *nodes)
+{
+	static const struct column columns[] = {
+		{ "NODE", format_text, "node", false },
+		{ "ADDRESS", format_text, "address", false },
+		{ "PORT", format_number, "port", true },
+		{ "ADMITS", format_text, "admits", false },
+		{ "CLUSTER", format_cluster, "cluster", false },
+	};
+
+	print_table(out, columns, sizeof(columns) / sizeof(columns[0]), nodes);
+}
+
 void print_job(FILE *out, struct json_object *job)
 {
 	char text[4200];

@@ -58,6 +58,7 @@ void print_jobs(FILE *out, struct json_object *jobs);
 void print_job(FILE *out, struct json_object *job);
 void print_nodes(FILE *out, struct json_object *nodes);
 void print_checks(FILE *out, struct json_object *checks);
+void print_discovered(FILE *out, struct json_object *nodes);
 void print_cluster(FILE *out, struct json_object *answer);
 /* Anything, for programs. */
 void print_json(FILE *out, struct json_object *value);

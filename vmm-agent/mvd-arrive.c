@@ -229,28 +229,35 @@ static void on_described(void *ctx, const struct virt_domain *domain)
 static void on_source_asked(void *ctx, const struct peer_reply *reply)
 {
 	struct doubt *doubt = ctx;
+	struct json_object *moving;
+	bool comes = reply->answer &&
+		     json_object_object_get_ex(reply->answer, "moving",
+					       &moving) &&
+		     json_object_get_boolean(moving);
 
-	if (reply->error && doubted(doubt))
+	if (!comes && doubted(doubt))
 		virt_describe(doubt->arrivals->mvd->virt, doubt->uuid,
 			      on_described, doubt);
 	else
 		doubt_free(doubt);
 }
 
-/* Its source may have died before it sent anything, or have forgotten it. */
+/* Its source may have died before it sent anything, or was restarted and has
+ * forgotten it. */
 static gboolean on_look(void *p)
 {
 	struct reservation *r = p;
 	struct mvd *mvd = r->arrivals->mvd;
-	struct json_object *ping;
+	struct json_object *have;
 
 	if (++r->looks * LOOK_S > EXPIRY_S) {
 		virt_describe(mvd->virt, r->uuid, on_described, doubt_new(r));
 		return G_SOURCE_CONTINUE;
 	}
-	ping = json_object_new_object();
-	event_add_string(ping, "op", "ping");
-	peer_ask(mvd->peers, r->from, ping, LOOK_S * 1000, on_source_asked,
+	have = json_object_new_object();
+	event_add_string(have, "op", "have");
+	event_add_string(have, "uuid", r->uuid);
+	peer_ask(mvd->peers, r->from, have, LOOK_S * 1000, on_source_asked,
 		 doubt_new(r));
 	return G_SOURCE_CONTINUE;
 }

@@ -4,6 +4,8 @@
 #include "net/cluster.h"
 #include "net/join.h"
 #include "net/peer.h"
+#include "vmm-agent/mvd-avahi.h"
+#include "vmm-agent/mvd-discover.h"
 #include "vmm-agent/mvd-gossip.h"
 
 #include <errno.h>
@@ -22,6 +24,10 @@
 struct joining {
 	struct mvd *mvd;
 	struct client *client;
+	struct request request;
+	struct avahi_search *search; /* for whom to join by way of */
+	GPtrArray *hosts;            /* those, in the order in which they are tried */
+	unsigned next;
 	struct join *join;
 };
 
@@ -187,30 +193,15 @@ static void do_invite(struct mvd *mvd, struct client *client,
 
 /* ---- join ---- */
 
+static void on_joined(void *ctx, const char *error);
+
 static void joining_end(void)
 {
+	if (joining->search)
+		avahi_search_cancel(joining->search);
+	g_clear_pointer(&joining->hosts, g_ptr_array_unref);
 	client_unref(joining->client);
 	g_clear_pointer(&joining, g_free);
-}
-
-static void on_joined(void *ctx, const char *error)
-{
-	struct mvd *mvd = joining->mvd;
-	struct client *client = joining->client;
-	struct json_object *event;
-	struct err err = { 0 };
-
-	(void)ctx;
-	if (!error && peers_reload(mvd->peers, &err) < 0)
-		error = err.text;
-	if (error) {
-		refuse(client, error);
-	} else {
-		event = event_cluster(mvd);
-		event_add_number(event, "nodes", peers_count(mvd->peers));
-		client_send(client, event);
-	}
-	joining_end();
 }
 
 /* HOST, HOST:PORT, [ADDRESS]:PORT or an IPv6 address. */
@@ -260,25 +251,95 @@ static struct join *start_join(struct mvd *mvd, const struct request *request,
 	return join_new(&order, on_joined, mvd, err);
 }
 
+static void joined(const char *error)
+{
+	struct mvd *mvd = joining->mvd;
+	struct client *client = joining->client;
+	struct json_object *event;
+	struct err err = { 0 };
+
+	if (!error && peers_reload(mvd->peers, &err) < 0)
+		error = err.text;
+	if (error) {
+		refuse(client, error);
+	} else {
+		event = event_cluster(mvd);
+		event_add_number(event, "nodes", peers_count(mvd->peers));
+		client_send(client, event);
+	}
+	joining_end();
+}
+
+static void join_next(const char *error);
+
+static void on_joined(void *ctx, const char *error)
+{
+	(void)ctx;
+	joining->join = NULL;
+	if (error)
+		join_next(error);
+	else
+		joined(NULL);
+}
+
+/* Of several the first that admits this node; `error`: what the last one said. */
+static void join_next(const char *error)
+{
+	struct err err = { 0 };
+	const char *host;
+
+	while (joining->next < joining->hosts->len) {
+		host = joining->hosts->pdata[joining->next++];
+		g_strlcpy(joining->request.cluster.host, host,
+			  sizeof(joining->request.cluster.host));
+		joining->join = start_join(joining->mvd, &joining->request, &err);
+		if (joining->join)
+			return;
+		error = err.text;
+	}
+	joined(error);
+}
+
+static void on_found(void *ctx, const struct avahi_node *nodes, unsigned count,
+		     const char *trouble)
+{
+	struct mvd *mvd = ctx;
+	g_autofree char *error = NULL;
+
+	joining->search = NULL;
+	joining->hosts = mvd_discover_hosts(mvd, joining->request.cluster.token, nodes,
+					    count);
+	error = g_strdup_printf("no node of the token's cluster is found on this network%s%s "
+				"(name one: mvctl cluster join HOST TOKEN)",
+				trouble ? ": " : "", trouble ? trouble : "");
+	join_next(error);
+}
+
 static void do_join(struct mvd *mvd, struct client *client,
 		    const struct request *request)
 {
+	struct cluster_token token;
 	struct err err = { 0 };
-	struct join *join;
 
 	if (joining) {
 		refuse(client, "this node is joining a cluster already");
 		return;
 	}
-	join = start_join(mvd, request, &err);
-	if (!join) {
+	if (cluster_token_parse(&token, request->cluster.token, &err) < 0) {
 		refuse(client, err.text);
 		return;
 	}
 	joining = g_new0(struct joining, 1);
 	joining->mvd = mvd;
 	joining->client = client_ref(client);
-	joining->join = join;
+	joining->request = *request;
+	if (!request->cluster.host[0]) {
+		joining->search = avahi_search(mvd->avahi, on_found, mvd);
+		return;
+	}
+	joining->hosts = g_ptr_array_new_with_free_func(g_free);
+	g_ptr_array_add(joining->hosts, g_strdup(request->cluster.host));
+	join_next(NULL);
 }
 
 /* ---- asking everybody ---- */
@@ -495,7 +556,8 @@ static const struct {
 } actions[] = {
 	{ "init", do_init, false, false, false },
 	{ "invite", do_invite, false, false, false },
-	{ "join", do_join, true, true, false },
+	{ "join", do_join, false, true, false },
+	{ "discover", mvd_discover, false, false, false },
 	{ "remove", do_remove, false, false, true },
 	{ "status", do_status, false, false, false },
 };
@@ -529,7 +591,8 @@ void mvd_cluster_stop(void)
 	struct poll *poll;
 
 	if (joining) {
-		join_cancel(joining->join);
+		if (joining->join)
+			join_cancel(joining->join);
 		joining_end();
 	}
 	while ((poll = g_queue_peek_head(&polls)))

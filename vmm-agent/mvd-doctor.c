@@ -15,8 +15,7 @@
 
 #define LOW_MEMORY 512 /* MiB */
 
-/* Takes `text`. */
-static void add_check(struct json_object *checks, const char *name, bool ok,
+void doctor_add(struct json_object *checks, const char *name, bool ok,
 		      char *text, const char *hint)
 {
 	struct json_object *check = json_object_new_object();
@@ -33,7 +32,7 @@ static void check_libvirt(struct json_object *checks, const struct mvd *mvd)
 {
 	bool up = virt_state(mvd->virt) == VIRT_UP;
 
-	add_check(checks, "libvirt", up, up ?
+	doctor_add(checks, "libvirt", up, up ?
 		  g_strdup_printf("connected to %s", virt_uri(mvd->virt)) :
 		  g_strdup(virt_error(mvd->virt)), virt_hint(mvd->virt));
 }
@@ -44,7 +43,7 @@ static void check_qemu(struct json_object *checks, const struct mvd *mvd)
 	unsigned long v = facts->qemu_version;
 	bool known = v != 0, ok = known && !facts->microvm_error;
 
-	add_check(checks, "qemu", ok, !known ?
+	doctor_add(checks, "qemu", ok, !known ?
 		  g_strdup(virt_state(mvd->virt) == VIRT_UP ?
 			   "libvirt finds no QEMU for x86_64" :
 			   "not known while libvirt is not connected") :
@@ -59,7 +58,7 @@ static void check_kit(struct json_object *checks, const struct mvd *mvd)
 {
 	enum kit_state state = kit_state(mvd->kit);
 
-	add_check(checks, "kit", state == KIT_READY, state == KIT_READY ?
+	doctor_add(checks, "kit", state == KIT_READY, state == KIT_READY ?
 		  g_strdup_printf("guests boot %s with %s",
 				  kit_kernel(mvd->kit),
 				  kit_initramfs(mvd->kit)) :
@@ -75,7 +74,7 @@ static void check_kvm(struct json_object *checks, const struct mvd *mvd)
 	enum accel accel = probe_accel(mvd->probe);
 	const char *reason = probe_reason(mvd->probe);
 
-	add_check(checks, "kvm", !probe_fell_back(mvd->probe) &&
+	doctor_add(checks, "kvm", !probe_fell_back(mvd->probe) &&
 		  accel != ACCEL_AUTO, accel == ACCEL_AUTO ?
 		  g_strdup("not known yet") :
 		  g_strdup_printf("guests run under %s: %s", accel_name(accel),
@@ -89,7 +88,7 @@ static void check_kvm(struct json_object *checks, const struct mvd *mvd)
 static void check_kvm_access(struct json_object *checks, const struct mvd *mvd)
 {
 	if (node_kvm_closed(virt_facts(mvd->virt)->dac[ACCEL_TCG]))
-		add_check(checks, "kvm-user", false, g_strdup("QEMU's user cannot "
+		doctor_add(checks, "kvm-user", false, g_strdup("QEMU's user cannot "
 			  "open /dev/kvm, so libvirt takes a minute to start "
 			  "a domain"),
 			  "chgrp kvm /dev/kvm && chmod 660 /dev/kvm");
@@ -98,7 +97,7 @@ static void check_kvm_access(struct json_object *checks, const struct mvd *mvd)
 /* Not having it is no fault: the serial port does the same. */
 static void check_vsock(struct json_object *checks)
 {
-	add_check(checks, "vsock", true, g_strdup(vsock_available() ?
+	doctor_add(checks, "vsock", true, g_strdup(vsock_available() ?
 		  "/dev/vhost-vsock is there: links use vsock" :
 		  "no /dev/vhost-vsock: links use virtio-serial"), "");
 }
@@ -108,7 +107,7 @@ static void check_memory(struct json_object *checks)
 	struct node_memory memory;
 
 	node_memory(&memory);
-	add_check(checks, "memory", memory.available >= LOW_MEMORY,
+	doctor_add(checks, "memory", memory.available >= LOW_MEMORY,
 		  g_strdup_printf("%u of %u MiB are free", memory.available,
 				  memory.total),
 		  "jobs may be refused or killed; end something, or start jobs "
@@ -123,7 +122,7 @@ static void check_socket(struct json_object *checks, const struct mvd *mvd)
 	bool there = stat(path, &st) == 0 && S_ISSOCK(st.st_mode);
 	int mode = there ? (int)(st.st_mode & 0777) : 0;
 
-	add_check(checks, "socket", there && mode == want, there ?
+	doctor_add(checks, "socket", there && mode == want, there ?
 		  g_strdup_printf("%s, mode %04o", path, mode) :
 		  g_strdup_printf("%s is gone", path),
 		  there ? "chmod it back" : "restart mvd");

@@ -105,6 +105,20 @@ static void resolve(struct mesh_peer *peer)
 	g_socket_address_enumerator_next_async(all, peer->resolving, on_address, peer);
 }
 
+const char *mvd_gossip_address(struct mvd *mvd, const char *node_name)
+{
+	static char text[64];
+	struct mesh_peer *peer = mvd->mesh ? mesh_peer(mvd->mesh, seal_id(node_name)) : NULL;
+	g_autofree char *address = NULL;
+
+	if (!peer || peer->address_count == 0)
+		return NULL;
+	address = g_inet_address_to_string(g_inet_socket_address_get_address(
+		G_INET_SOCKET_ADDRESS(peer->addresses[0])));
+	g_strlcpy(text, address, sizeof(text));
+	return text;
+}
+
 /* Where to send to: where it answered, else one of its addresses in turn. */
 static GSocketAddress *where(struct mesh_peer *peer)
 {

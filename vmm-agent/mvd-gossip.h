@@ -52,6 +52,8 @@ const char *mvd_gossip_state(struct mvd *mvd, const char *node_name);
 double mvd_gossip_age(struct mvd *mvd, const char *node_name);
 /* Seconds since it sent a datagram; -1 when it never has. */
 double mvd_gossip_silence(struct mvd *mvd, const char *node_name);
+/* The first address that its name in the roster leads to; NULL when none is known yet. */
+const char *mvd_gossip_address(struct mvd *mvd, const char *node_name);
 /* Counters, for people and scripts; NULL without a socket. */
 struct json_object *mvd_gossip_to_json(struct mvd *mvd);
 

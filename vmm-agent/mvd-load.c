@@ -21,7 +21,11 @@
 #define NET_MAX 125e6   /* bytes/s; nothing is known of the wire */
 #define DISK_MAX 200e6
 #define BUSY 0.95       /* of the processors: from here on tasks wait */
+#define KVM_EXTRA 48    /* MiB that QEMU has beside the guest's memory */
+#define TCG_EXTRA 112
+#define USUAL 256       /* MiB that most jobs touch */
 #define FRESH_S 8.0     /* a job this young has not touched all it will */
+#define IDLE 0.1        /* CPUs */
 #define MIB 1048576.0
 /* Until its last move has told: pages that a busy job changes, per CPU. */
 #define DIRTY_RATE (16 * MIB)
@@ -148,17 +152,26 @@ void load_lists(const struct job_facts *facts, struct sched_job *vector)
 	name_nodes(vector->never, facts->never);
 }
 
+/* With what QEMU takes for itself; an emulator keeps its translations. */
+static double load_memory(const struct job_facts *facts, enum accel accel)
+{
+	return (facts->memory + (accel == ACCEL_KVM ? KVM_EXTRA : TCG_EXTRA)) * MIB;
+}
+
 void load_newcomer(const struct mvd *mvd, const struct job_facts *facts,
 		   struct sched_job *vector)
 {
 	uint64_t home = mvd_gossip_id(facts->home ? facts->home : mvd->node);
+
+	enum accel accel = facts->accel == ACCEL_AUTO ? probe_accel(mvd->probe) :
+							facts->accel;
 
 	*vector = (struct sched_job){
 		.id = 1 + (uint64_t)facts->pid,
 		.home = home,
 		.owner = facts->uid,
 		.use = facts->cpus ? facts->cpus : 1,
-		.mem = facts->memory * MIB,
+		.mem = load_memory(facts, accel),
 		.touched = fmin(facts->memory, 96) * MIB,
 		.resident = 0,
 		.tried = LONG_AGO,
@@ -275,7 +288,6 @@ uint64_t load_age_ms(struct load *load, const struct job *job)
 static void sample_job(struct load *load, struct job *job, double now, double interval)
 {
 	struct load_job *seen = g_hash_table_lookup(load->jobs, job->facts.uuid);
-	const struct mvd_settings *settings = &load->mvd->config.settings;
 
 	if (!seen) {
 		seen = job_new(load, job, now);
@@ -284,16 +296,14 @@ static void sample_job(struct load *load, struct job *job, double now, double in
 	seen->job = job;
 	seen->seen = true;
 	seen->vector.cpu = load_cpu_bit(load->mvd, job->facts.accel);
-	seen->vector.mem = job->facts.memory * MIB;
+	seen->vector.mem = fmax(load_memory(&job->facts, job->facts.accel),
+				seen->resident);
 	seen->vector.pinned = job->facts.pin || job->facts.stay_home;
 	load_process_find(load->mvd, seen, now);
 	if (!seen->pid)
 		return;
 	sample_memory(seen, interval);
 	sample_processors(load, seen, now, interval);
-	if (settings->weights)
-		load_process_weigh(seen, sched_weight(&settings->policy,
-						      seen->vector.age));
 }
 
 static gboolean forget_unseen(gpointer key, gpointer value, gpointer ctx)
@@ -317,6 +327,33 @@ static void sample_jobs(struct load *load, double now, double interval)
 		if (is_here(job))
 			sample_job(load, job, now, interval);
 	g_hash_table_foreach_remove(load->jobs, forget_unseen, NULL);
+}
+
+/*
+ * Niceness counts against all processes of the node, not jobs only: so the youngest that
+ * is busy has none, and one that is alone keeps its share. Only root may take
+ * niceness back, as is needed when the young one has ended.
+ */
+static void weigh_jobs(struct load *load)
+{
+	const struct mvd_settings *settings = &load->mvd->config.settings;
+	struct load_job *seen;
+	GHashTableIter iter;
+	double most = 0;
+
+	if (geteuid() != 0)
+		return;
+	g_hash_table_iter_init(&iter, load->jobs);
+	while (g_hash_table_iter_next(&iter, NULL, (void **)&seen))
+		if (seen->pid && seen->use > IDLE)
+			most = fmax(most, sched_weight(&settings->policy,
+						       seen->vector.age));
+	g_hash_table_iter_init(&iter, load->jobs);
+	while (g_hash_table_iter_next(&iter, NULL, (void **)&seen))
+		if (seen->pid && most > 0)
+			load_process_weigh(seen, settings->weights ?
+				fmin(sched_weight(&settings->policy,
+						  seen->vector.age) / most, 1) : 1);
 }
 
 /* The rest of the node */
@@ -407,6 +444,7 @@ void load_sample(struct load *load)
 		return;
 	load->sampled = now;
 	sample_jobs(load, now, interval);
+	weigh_jobs(load);
 	after = jobs_time(load);
 	sample_others(load, interval,
 		      interval > 0 ? fmax(after - before, 0) / interval : 0);
@@ -438,7 +476,7 @@ static double promised(struct load *load, struct sched_node *node)
 	g_hash_table_iter_init(&iter, load->jobs);
 	while (g_hash_table_iter_next(&iter, NULL, (void **)&seen))
 		if (now - seen->came < FRESH_S)
-			sum += fmax(0, fmin(seen->vector.mem, 192 * MIB) - seen->resident);
+			sum += fmax(0, fmin(seen->vector.mem, USUAL * MIB) - seen->resident);
 	return sum;
 }
 

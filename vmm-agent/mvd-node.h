@@ -52,5 +52,13 @@ unsigned node_room(const struct mvd *mvd);
 struct json_object *node_to_json(struct mvd *mvd);
 /* The checks of `doctor`, a JSON array. */
 struct json_object *doctor_to_json(struct mvd *mvd);
+/* Add one; takes `text`. */
+void doctor_add(struct json_object *checks, const char *name, bool ok, char *text,
+		const char *hint);
+
+struct client;
+/* Answer the client with those and, after the members were asked, with the
+ * cluster's. */
+void doctor_answer(struct mvd *mvd, struct client *client);
 
 #endif

@@ -386,6 +386,7 @@ static void do_have(struct mvd *mvd, const char *from,
 	event_add_bool(answer, "here", here ||
 		       arrivals_expects(mvd->jobs->arrivals,
 					text_of(body, "uuid")));
+	event_add_bool(answer, "moving", here && job->migration);
 	peer_answer(question, answer);
 	if (here && strcmp(job->facts.home, from) == 0)
 		hosting_tell(job);

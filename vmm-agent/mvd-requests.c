@@ -224,12 +224,9 @@ static void do_nodes(struct mvd *mvd, struct client *client,
 static void do_doctor(struct mvd *mvd, struct client *client,
 		      const struct request *request, struct job *job)
 {
-	struct json_object *event = event_new("doctor");
-
 	(void)request;
 	(void)job;
-	json_object_object_add(event, "checks", doctor_to_json(mvd));
-	client_send(client, event);
+	doctor_answer(mvd, client);
 }
 
 static void do_schedule(struct mvd *mvd, struct client *client,

@@ -4,6 +4,7 @@
 #include "scheduler/usher.h"
 #include "vmm-agent/mvd-gossip.h"
 #include "vmm-agent/mvd-migrate.h"
+#include "vmm-agent/mvd-node.h"
 
 #include <math.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 
 #define TICK_MS 1000
 #define TEXT_SIZE 320
+#define SETTLED_S 8.0
 #define LEARN 0.25 /* of what the last move took */
 
 /* What others know, and what has been sent to them since */
@@ -234,8 +236,19 @@ static bool may_go(const struct scheduler *s, const struct job *job)
 	return !obstacle;
 }
 
+/* Bytes/s by which it may still grow; one that has just begun grows by its boot. */
+static double growth_of(const struct load_job *seen, double lookahead)
+{
+	double room = fmax(seen->vector.mem - seen->resident, 0);
+
+	if (mvd_gossip_now() - seen->came < SETTLED_S || lookahead <= 0)
+		return 0;
+	return fmax(0, fmin(seen->growth, room / lookahead));
+}
+
 static void collect(struct scheduler *s, struct candidates *c)
 {
+	const struct sched_policy *policy = &s->mvd->config.settings.policy;
 	g_autoptr(GPtrArray) list = load_jobs(s->load);
 	unsigned i;
 
@@ -247,7 +260,7 @@ static void collect(struct scheduler *s, struct candidates *c)
 		struct load_job *seen = list->pdata[i];
 
 		seen->reasoned = false;
-		c->growth += fmax(seen->growth, 0);
+		c->growth += growth_of(seen, policy->lookahead);
 		if (!may_go(s, seen->job))
 			continue;
 		load_vector(seen, &c->vectors[c->count]);
@@ -275,14 +288,30 @@ static void count_resident(struct candidates *c)
 			c->vectors[i].mem = fmin(c->vectors[i].mem, c->seen[i]->resident);
 }
 
+/* Bytes that have to leave. What has been promised to jobs on their way is theirs, but it is
+ * no shortage: they were let in because there is room. */
+static double lack_of(const struct scheduler *s, const struct view *view,
+		      const struct candidates *c)
+{
+	const struct mvd_settings *settings = &s->mvd->config.settings;
+	struct sched_node self = view->self;
+	struct node_memory memory;
+
+	if (!settings->usher)
+		return 0;
+	node_memory(&memory);
+	if (!s->mvd->config.memory)
+		self.mem_free = memory.available * 1048576.0;
+	return sched_usher_lack(&settings->policy, &self, c->growth);
+}
+
 static struct sched_move choose(struct scheduler *s, const struct view *view,
 				struct candidates *c)
 {
 	const struct mvd_settings *settings = &s->mvd->config.settings;
 	struct sched_link link = s->link;
 	bool sending = view->self.flags & SCHED_SENDING;
-	double lack = settings->usher ?
-		sched_usher_lack(&settings->policy, &view->self, c->growth) : 0;
+	double lack = lack_of(s, view, c);
 
 	link.slowdown = c->stands_still ? 1 : link.slowdown;
 	if ((settings->drain || s->expel) && !sending)

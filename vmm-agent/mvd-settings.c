@@ -10,7 +10,7 @@
 
 #define MAX_FILE (64 * 1024)
 
-enum type { YES_NO, COUNT, REAL };
+enum type { YES_NO, COUNT, REAL, HOSTS };
 
 /* Those beside the policy's. */
 static const struct entry {
@@ -31,6 +31,7 @@ static const struct entry {
 	ENTRY(drain, YES_NO, 0, 1, 0, "", "this node takes no jobs and sends its own away"),
 	ENTRY(slots, COUNT, 0, 65535, 512, "jobs", "hosted here at most"),
 	ENTRY(interval, REAL, 0.5, 3600, 2, "s", "between two decisions about moving"),
+	ENTRY(seeds, HOSTS, 0, 0, 0, "", "nodes to ask, HOST[:PORT], where a cluster is looked for"),
 #undef ENTRY
 };
 
@@ -47,6 +48,7 @@ static void put(struct mvd_settings *settings, const struct entry *entry, double
 	case YES_NO: *(bool *)at = value != 0; break;
 	case COUNT: *(uint32_t *)at = (uint32_t)value; break;
 	case REAL: *(double *)at = value; break;
+	case HOSTS: *(char *)at = '\0'; break;
 	}
 }
 
@@ -106,11 +108,27 @@ static int number(const char *name, const char *text, double *value, struct err 
 	return 0;
 }
 
+static int set_hosts(char *at, const struct entry *entry, const char *text, struct err *err)
+{
+	static const char others[] = ".-:%_[], ";
+	size_t i;
+
+	for (i = 0; text[i]; i++)
+		if (i >= SETTINGS_SEEDS_MAX ||
+		    (!g_ascii_isalnum(text[i]) && !strchr(others, text[i])))
+			return err_set(err, 0, "%s takes HOST[:PORT], several with commas, not "
+				       "\"%.64s\"", entry->name, text);
+	memcpy(at, text, i + 1);
+	return 0;
+}
+
 static int set_own(struct mvd_settings *settings, const struct entry *entry,
 		   const char *text, struct err *err)
 {
 	double value = 0;
 
+	if (entry->type == HOSTS)
+		return set_hosts(place_of(settings, entry), entry, text, err);
 	if (entry->type == YES_NO) {
 		int flag = yes_or_no(text);
 
@@ -222,8 +240,11 @@ static struct json_object *real(double value)
 static struct json_object *value_of(const struct mvd_settings *settings,
 				    const struct entry *entry)
 {
-	double value = get(settings, entry);
+	double value;
 
+	if (entry->type == HOSTS)
+		return json_object_new_string((const char *)settings + entry->at);
+	value = get(settings, entry);
 	if (entry->type == YES_NO)
 		return json_object_new_boolean(value != 0);
 	return entry->type == COUNT ? json_object_new_int64((int64_t)value) :

@@ -14,6 +14,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define SETTINGS_SEEDS_MAX 500
+
 struct mvd_settings {
 	struct sched_policy policy;
 	bool place;    /* jobs start where it is best, else at home */
@@ -25,6 +27,8 @@ struct mvd_settings {
 	bool drain;    /* takes none and sends its own away */
 	uint32_t slots;    /* jobs hosted at most */
 	double interval;   /* s between two decisions */
+	/* HOST[:PORT], several with commas: tried when a cluster is to be found */
+	char seeds[SETTINGS_SEEDS_MAX + 1];
 };
 
 void settings_default(struct mvd_settings *settings);

@@ -7,6 +7,7 @@
 
 #include "net/peer.h"
 #include "vmm-agent/mvd-cluster.h"
+#include "vmm-agent/mvd-discover.h"
 #include "vmm-agent/mvd-gossip.h"
 #include "vmm-agent/mvd-jobs.h"
 #include "vmm-agent/mvd-kit.h"
@@ -279,6 +280,7 @@ static int mvd_start(struct mvd *mvd, struct err *err)
 		return -1;
 	on_roster(mvd);
 	mvd_gossip_start(mvd);
+	mvd_discover_start(mvd);
 	mvd->virt = virt_new(config->uri, &virt_handlers, mvd);
 	mvd->kit = kit_new(config, on_kit, mvd);
 	mvd->probe = probe_new(mvd, on_verdict, mvd);
@@ -303,6 +305,7 @@ static int mvd_start(struct mvd *mvd, struct err *err)
 static void mvd_stop(struct mvd *mvd)
 {
 	mvd_cluster_stop();
+	mvd_discover_stop(mvd);
 	mvd_gossip_stop(mvd);
 	scheduler_stop(mvd);
 	if (mvd->server)

@@ -21,6 +21,7 @@
  *	mvd-probe     does KVM work?
  *	mvd-console   why a guest ended
  *	mvd-gossip    what is known of the other nodes' load, and who is alive
+ *	mvd-avahi     nodes find each other; mvd-discover what for
  *	mvd-node      this machine; mvd-doctor what is wrong with it
  *
  * One thread, the main loop's, owns all of it. Worker threads run libvirt calls
@@ -34,6 +35,7 @@
 #include <glib.h>
 #include <stdbool.h>
 
+struct avahi;
 struct jobs;
 struct scheduler;
 struct kit;
@@ -55,6 +57,7 @@ struct mvd {
 	struct vsock *vsock;
 	struct peers *peers;
 	struct mesh *mesh;
+	struct avahi *avahi; /* NULL: a private agent */
 	struct jobs *jobs;
 	struct scheduler *scheduler; /* NULL: nobody decides */
 };

@@ -18,13 +18,15 @@ vmm_agent_libmvd_a_SOURCES = \
 	vmm-agent/mvd-adopt.c \
 	vmm-agent/mvd-arrive.c vmm-agent/mvd-arrive.h \
 	vmm-agent/mvd-attach.c \
+	vmm-agent/mvd-avahi.c vmm-agent/mvd-avahi.h \
 	vmm-agent/mvd-boot.c vmm-agent/mvd-boot.h \
 	vmm-agent/mvd-call.c \
 	vmm-agent/mvd-cluster.c vmm-agent/mvd-cluster.h \
 	vmm-agent/mvd-config.c vmm-agent/mvd-config.h \
 	vmm-agent/mvd-console.c vmm-agent/mvd-console.h \
 	vmm-agent/mvd-dial.c vmm-agent/mvd-dial.h \
-	vmm-agent/mvd-doctor.c \
+	vmm-agent/mvd-discover.c vmm-agent/mvd-discover.h \
+	vmm-agent/mvd-doctor.c vmm-agent/mvd-doctor-cluster.c \
 	vmm-agent/mvd-domain.c vmm-agent/mvd-domain.h vmm-agent/mvd-domain-move.c \
 	vmm-agent/mvd-facts.c \
 	vmm-agent/mvd-freeze.c vmm-agent/mvd-freeze.h \

@@ -64,7 +64,7 @@ says '70000'
 status 1 lab_on node1 "${as_user[@]}" mvctl cluster init
 says 'only root'
 status 0 lab_on node1 mvctl --help
-says '^ *mvctl cluster join HOST'
+says '^ *mvctl cluster join \[HOST'
 equal "" "$(lab_on node1 ss -Hlntu)"
 
 # ---- making and joining ----

@@ -18,6 +18,23 @@ static struct sched_job new_job(struct world *world)
 	return job;
 }
 
+/* No node that could take it costs much less. */
+static void check_nearly_best(const struct world *world, const struct sched_job *job,
+			      double cost)
+{
+	unsigned i;
+
+	for (i = 0; i < world->peer_count; i++) {
+		const struct sched_node *node = &world->peers[i];
+		double spare = world->policy.memory_low * node->mem_total;
+
+		if (sched_objection(&world->policy, job, node, WORLD_NOW, spare) ==
+		    SCHED_WHY_NONE)
+			assert_true(cost <= (1 + world->policy.equal) *
+				    world_cost(world, job, node));
+	}
+}
+
 /* The chosen node costs no more than home, has the room, and no objection. */
 static void never_worse_than_home(void **state)
 {
@@ -50,6 +67,7 @@ static void never_worse_than_home(void **state)
 		assert_int_equal(sched_objection(&world.policy, &job, place.node, WORLD_NOW,
 						 0), SCHED_WHY_NONE);
 		assert_true(place.reason.node == place.node->id);
+		check_nearly_best(&world, &job, place.cost);
 		away += place.node != &world.self;
 	}
 	/* All three ends of it have been seen. */
@@ -194,6 +212,49 @@ static void equals_share(void **state)
 		assert_in_range(seen[i], 800, 1200);
 }
 
+/* See cost.h: F(x) = x max(1, x/c) / s, and jobs of one age matter to each other whole. */
+static void cost_is_the_formula(void **state)
+{
+	struct world world = { .random = seed };
+	struct sched_node node = { .id = 2, .time = WORLD_NOW, .cpus = 1, .speed = 1,
+				   .mem_total = 100, .mem_free = 100, .slots = 9 };
+	struct sched_job job = { .id = 1, .age = 1, .use = 1 };
+
+	(void)state;
+	world_make(&world);
+	world.self.speed = 10;
+	assert_true(world_cost(&world, &job, &node) == 1);
+	node.speed = 0.5;
+	assert_true(world_cost(&world, &job, &node) == 2);
+	node.speed = 1;
+	node.load[sched_class(1)] = 1;
+	assert_true(world_cost(&world, &job, &node) == 4 - 1);
+	node.cpus = 2;
+	assert_true(world_cost(&world, &job, &node) == 1);
+	/* One that is a class older has half of the weight, and one that is younger is
+	 * gone in half of the time. */
+	node.cpus = 1;
+	node.load[sched_class(1)] = 0;
+	node.load[sched_class(2)] = 1;
+	assert_true(world_cost(&world, &job, &node) == 1.5 * 1.5 - 0.5);
+	node.load[sched_class(2)] = 0;
+	node.load[sched_class(0.5)] = 1;
+	assert_true(world_cost(&world, &job, &node) == 1.5 * 1.5 - 0.5);
+	/* Memory by the cube; too much of it not at all. */
+	node.load[0] = 0;
+	node.mem_free = 60;
+	job.mem = 10;
+	assert_true(fabs(world_cost(&world, &job, &node) - 1 - (0.125 - 0.064)) < 1e-12);
+	job.mem = 61;
+	assert_true(world_cost(&world, &job, &node) == INFINITY);
+	/* The network, in seconds per CPU second. */
+	job.mem = 0;
+	job.traffic[0] = (struct sched_traffic){ 7, 2 * world.view.bandwidth };
+	assert_true(world_cost(&world, &job, &node) == 3);
+	node.id = 7;
+	assert_true(world_cost(&world, &job, &node) == 1);
+}
+
 /* Any one thing that makes a node worse makes a job there cost no less. */
 static void cost_rises_with_load(void **state)
 {
@@ -327,6 +388,7 @@ int main(void)
 		cmocka_unit_test(a_surprise_is_refused),
 		cmocka_unit_test(order_of_nodes_does_not_matter),
 		cmocka_unit_test(equals_share),
+		cmocka_unit_test(cost_is_the_formula),
 		cmocka_unit_test(cost_rises_with_load),
 		cmocka_unit_test(choice_is_monotone),
 		cmocka_unit_test(a_lie_has_a_limit),

@@ -1,0 +1,81 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# limit: 700
+# A dozen loops that are started on one node of four, of different speed, spread out by
+# themselves; a node is drained, and jobs are brought home.
+. "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../lab.sh"
+. "$(dirname "$0")/../sched.sh"
+
+lab_up --schedule --cpus 0.8,0.3,0.4,0.5 --memory 2500 4
+equal 0.5 "$(nodes_field node4 cpus)"
+equal 2500 "$(nodes_field node4 memory)"
+status 0 lab_on node2 mvctl best
+says '^node[1-4]$'
+status 0 lab_on node1 mvctl get balance node3
+says '^balance +=  ?yes'
+
+# ---- six that all begin on one node: they leave, as far as that is worth it ----
+
+setting place no
+loops_start node1 early 6
+wait_until 200 loops_running node1 early 6
+spread_out() {
+	[ "$(jobs_at node1 early)" -le 3 ] && [ "$(nodes_field node1 moves)" -ge 2 ]
+}
+wait_until 200 spread_out
+[ "$(nodes_field node1 forecasts)" -ge 1 ]
+status 0 lab_on node1 mvctl jobs
+says 'WHY'
+status 0 lab_on node1 mvctl why early1
+says '^job [0-9]+ is at node[1-4]: [a-z]'
+# Until they have settled no more is asked of them: nobody moves to and fro for ever.
+settled() {
+	local before
+	before=$(loops_list node1 early | sort)
+	sleep 10
+	[ "$before" = "$(loops_list node1 early | sort)" ]
+}
+wait_until 200 settled
+
+# ---- six more, which start where it is best ----
+
+setting place yes
+loops_start node1 late 6
+wait_until 200 loops_running node1 late 6
+[ "$(nodes_field node1 started_away)" -ge 1 ]
+[ "$(jobs_at node1 late)" -le 4 ]
+for host in node2 node3 node4; do
+	[ $(($(jobs_at $host early) + $(jobs_at $host late))) -ge 1 ] || fail "$host has no job"
+done
+
+# ---- those that are not wanted somewhere are not sent there ----
+
+loops_start node1 choosy 1 --not-on node1,node2 --not-on node3
+wait_until 200 loops_running node1 choosy 1
+equal 1 "$(jobs_at node4 choosy)"
+must_fail lab_on node1 mvrun --not-on node1,node2,node3,node4 true
+must_fail lab_on node1 mvrun --on node1,node9 true
+status 0 lab_on node1 mvctl kill --group choosy
+wait_end "${loop_waiters[-1]}" 60 && fail "a loop that was killed ended well"
+unset 'loop_waiters[-1]' 'loop_outs[-1]'
+
+# ---- a node is emptied, and stays empty until it is opened again ----
+
+status 0 lab_on node1 mvctl drain node4
+says '^node4 has no jobs$'
+equal 0 $(($(jobs_at node4 early) + $(jobs_at node4 late)))
+equal draining "$(nodes_field node4 state)"
+status 1 lab_on node1 mvctl migrate early1 node4
+says 'takes no jobs'
+status 0 lab_on node4 mvctl undrain
+equal open "$(nodes_field node4 state)"
+
+# ---- everything comes home, and ends well ----
+
+setting balance no
+status 0 lab_on node1 mvctl bring
+says '^node1 has all its jobs at home$'
+equal 12 $(($(jobs_at node1 early) + $(jobs_at node1 late)))
+loops_end
+lab_is_clean
