@@ -1,5 +1,5 @@
 # make evaluation: docs/evaluation/ anew. What mvsim says is kept in evaluation/ of the build tree.
-EXTRA_DIST += docs/scheduler.md docs/evaluation/README.in
+EXTRA_DIST += docs/scheduler.md docs/evaluation/README.in docs/evaluation/large.json
 
 evaluation: scheduler/mvsim
 	$(srcdir)/docs/evaluation/scheduler.py --keep=evaluation scheduler/mvsim $(srcdir)/docs/evaluation

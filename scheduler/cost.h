@@ -9,10 +9,10 @@
  * memory is not over-committed:
  *
  * CPU. Two jobs on a CPU delay each other. Of the delay that a job of age a sees over the
- * rest of its life, about a, a younger one causes its own remaining life at most; an older one causes its
- * share of the weights. In slowdowns, with ages in powers of two, jobs d classes
- * apart cost each other ((1/2)^d + max((1/2)^pd, 1/ratio)) / 2, where p is the power and ratio the bound
- * of the weights. So E, the demand that matters to a job, is the node's load by classes times that.
+ * rest of its life, about a, a younger one causes its own remaining life at most; an older
+ * one causes its share of the weights. In slowdowns, with ages in powers of two, jobs d
+ * classes apart cost each other ((1/2)^d + max((1/2)^pd, 1/ratio)) / 2, where p is the power
+ * and ratio the bound of the weights. So E, the demand that matters to a job, is the node's load by classes times that.
  * A demand of x on c CPUs of speed s has the cost F(x) = x max(1, x/c) / s,
  * and the job costs F(E + its own use) - F(E): its own slowdown, and what it
  * does to others. That is quadratic: steeper than any sum of loads, and, unlike an exponential of

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The bytes of a gossip message (docs/scheduler.md, "On the wire").
+ * The bytes of a gossip message (docs/peer-protocol.md, "Gossip").
  */
 #ifndef MV_SCHED_GOSSIP_WIRE_H
 #define MV_SCHED_GOSSIP_WIRE_H

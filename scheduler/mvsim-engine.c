@@ -358,11 +358,16 @@ static int by_value(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
+static bool has_begun(const struct sim_job *j)
+{
+	return j->state != SIM_PENDING && j->state != SIM_WAITING;
+}
+
 static void summarize(struct sim *sim, double *slowdowns)
 {
 	uint32_t i, count = 0, total = sim->scenario->job_count;
 	struct sim_stats *stats = &sim->stats;
-	double sum = 0, wait = 0;
+	double sum = 0, wait = 0, waited;
 
 	for (i = 0; i < total; i++) {
 		const struct sim_job *j = &sim->jobs[i];
@@ -374,8 +379,9 @@ static void summarize(struct sim *sim, double *slowdowns)
 			continue;
 		slowdowns[count] = fmax(end - j->spec->arrival, 0) / j->spec->demand;
 		sum += slowdowns[count++];
-		wait += j->started - j->spec->arrival;
-		stats->wait_max = fmax(stats->wait_max, j->started - j->spec->arrival);
+		waited = fmax((has_begun(j) ? j->started : end) - j->spec->arrival, 0);
+		wait += waited;
+		stats->wait_max = fmax(stats->wait_max, waited);
 		if (j->moves > stats->most_moves)
 			stats->most_moves = j->moves;
 		stats->makespan = fmax(stats->makespan, end);

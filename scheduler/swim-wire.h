@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The bytes of a detector's message (docs/scheduler.md, "On the wire"). */
+/* The bytes of a detector's message (docs/peer-protocol.md, "The detector"). */
 #ifndef MV_SCHED_SWIM_WIRE_H
 #define MV_SCHED_SWIM_WIRE_H
 

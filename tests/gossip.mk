@@ -1,6 +1,6 @@
 # Gossip, failure detection and their datagrams.
 gossip_tests = tests/unit/test-seal tests/unit/test-gossip tests/unit/test-swim \
-	tests/unit/test-mvd-avahi
+	tests/unit/test-mvd-avahi tests/unit/test-mvd-gossip
 gossip_fuzzers = tests/fuzz/fuzz-gossip tests/fuzz/fuzz-swim tests/fuzz/fuzz-seal
 check_PROGRAMS += $(gossip_tests) $(gossip_fuzzers)
 TESTS += $(gossip_tests) $(gossip_fuzzers)
@@ -17,6 +17,11 @@ tests_unit_test_swim_SOURCES = tests/unit/test-swim.c
 tests_unit_test_swim_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_swim_LDADD = $(sched_libs) $(CMOCKA_LIBS)
 
+# It has the real mvd-gossip.c, and parts of its own in place of the socket and the roster.
+tests_unit_test_mvd_gossip_SOURCES = tests/unit/test-mvd-gossip.c
+tests_unit_test_mvd_gossip_CFLAGS = $(mvd_cflags) $(CMOCKA_CFLAGS)
+tests_unit_test_mvd_gossip_LDADD = net/libpeer.a $(sched_libs) $(GIO_LIBS) $(GNUTLS_LIBS) $(JSON_C_LIBS) $(CMOCKA_LIBS)
+
 tests_unit_test_mvd_avahi_SOURCES = tests/unit/test-mvd-avahi.c
 tests_unit_test_mvd_avahi_CFLAGS = $(mvd_cflags) $(CMOCKA_CFLAGS)
 tests_unit_test_mvd_avahi_LDADD = $(mvd_libs) $(CMOCKA_LIBS)
@@ -32,7 +37,7 @@ tests_fuzz_fuzz_seal_SOURCES = tests/fuzz/fuzz-seal.c tests/fuzz/standalone.h
 tests_fuzz_fuzz_seal_CFLAGS = $(peer_cflags)
 tests_fuzz_fuzz_seal_LDADD = $(peer_libs) $(sched_libs)
 
-gossip_scripts = tests/e2e/doctor-cluster.sh tests/e2e/gossip.sh tests/e2e/mvsim-gossip.sh
+gossip_scripts = tests/e2e/discover.sh tests/e2e/doctor-cluster.sh tests/e2e/gossip.sh tests/e2e/mvsim-gossip.sh
 dist_check_SCRIPTS += $(gossip_scripts)
 TESTS += $(gossip_scripts)
 dist_noinst_SCRIPTS += docs/evaluation/gossip.py

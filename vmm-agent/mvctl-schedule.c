@@ -150,7 +150,7 @@ static bool any_soon(struct json_object *answer)
 	for (i = 0; i < n; i++)
 		if (agent_number(json_object_array_get_idx(left, i), "soon"))
 			return true;
-	return n == 0;
+	return false;
 }
 
 static int report_left(const struct mvctl_options *options, struct json_object *answer,
@@ -170,6 +170,8 @@ static int report_left(const struct mvctl_options *options, struct json_object *
 			print_clean(text, sizeof(text), agent_string(job, "text")));
 	}
 	print_clean(name, sizeof(name), agent_string(answer, "node"));
+	if (n == 0)
+		return err_set(err, 0, "the order for %s has been taken back", name);
 	return err_set(err, 0, "%zu job%s of %s cannot go now; the order stands (mvctl "
 		       "undrain %s takes it back)", n, n == 1 ? "" : "s", name, name);
 }

@@ -87,8 +87,10 @@ static void on_added(GObject *bus, GAsyncResult *result, void *p)
 		g_dbus_connection_call_finish(G_DBUS_CONNECTION(bus), result, &error);
 	struct avahi *avahi = p;
 
-	if (failed("AddService", error))
+	if (!answer) {
+		failed("AddService", error);
 		return;
+	}
 	call(avahi, avahi->group, GROUP, "Commit", NULL, NULL, NULL);
 }
 

@@ -149,6 +149,16 @@ static void check_self(struct json_object *checks, struct mvd *mvd)
 	}
 }
 
+static void check_own_datagrams(struct json_object *checks, struct mvd *mvd)
+{
+	const char *why;
+
+	if (!mvd_gossip_works(mvd, &why))
+		doctor_add(checks, "node", false, g_strdup(why),
+			   "see who has the port with \"ss -lunp\", and whether the node answers where "
+			   "the cluster was made");
+}
+
 static void check_discovery(struct json_object *checks, const struct mvd *mvd)
 {
 	const char *trouble = mvd->avahi ? avahi_trouble(mvd->avahi) : NULL;
@@ -178,6 +188,7 @@ static void check_all(struct json_object *checks, struct checkup *checkup)
 					   peers_self(checkup->mvd->peers), count,
 					   count == 1 ? " member" : " members") :
 			   g_strdup("this node is in no cluster"), "");
+	check_own_datagrams(checks, checkup->mvd);
 	check_self(checks, checkup->mvd);
 	check_discovery(checks, checkup->mvd);
 }
@@ -206,8 +217,6 @@ static void one_less(struct checkup *checkup)
 
 static enum reach judge(const GError *error)
 {
-	if (!error)
-		return REACH_OPEN;
 	if (error->domain == G_RESOLVER_ERROR)
 		return REACH_NO_NAME;
 	if (error->domain != G_IO_ERROR)
@@ -228,7 +237,7 @@ static void on_connected(GObject *source, GAsyncResult *result, void *p)
 	g_autoptr(GSocketConnection) tcp = g_socket_client_connect_finish(
 		G_SOCKET_CLIENT(source), result, &error);
 
-	patient->reach = judge(error);
+	patient->reach = tcp ? REACH_OPEN : judge(error);
 	one_less(patient->checkup);
 }
 

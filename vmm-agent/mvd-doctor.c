@@ -12,6 +12,7 @@
 #include "vmm-agent/mvd-vsock.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define LOW_MEMORY 512 /* MiB */
 
@@ -128,6 +129,15 @@ static void check_socket(struct json_object *checks, const struct mvd *mvd)
 		  there ? "chmod it back" : "restart mvd");
 }
 
+/* Not having them is no fault: all jobs then weigh the same. */
+static void check_weights(struct json_object *checks, const struct mvd *mvd)
+{
+	doctor_add(checks, "weights", true, g_strdup(
+		!mvd->config.settings.weights ? "switched off (mvctl set weights yes)" :
+		geteuid() == 0 ? "old jobs yield to young ones, by their niceness" :
+		"all jobs weigh the same: only root's agent can take niceness back"), "");
+}
+
 struct json_object *doctor_to_json(struct mvd *mvd)
 {
 	struct json_object *checks = json_object_new_array();
@@ -139,6 +149,7 @@ struct json_object *doctor_to_json(struct mvd *mvd)
 	check_kvm_access(checks, mvd);
 	check_vsock(checks);
 	check_memory(checks);
+	check_weights(checks, mvd);
 	check_socket(checks, mvd);
 	return checks;
 }

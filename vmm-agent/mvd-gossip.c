@@ -239,6 +239,13 @@ static void take_member(struct mesh *mesh, const struct peer_info *info)
 	uint64_t id = seal_id(info->name);
 	struct mesh_peer *peer = mesh_peer(mesh, id);
 
+	/* Two names of one number, or this node's: a miracle, or somebody's work. */
+	if (id == mesh->table.self ||
+	    (peer && g_ascii_strcasecmp(peer->name, info->name) != 0)) {
+		g_message("%s gets no datagrams: its name has the same number as another's",
+			  info->name);
+		return;
+	}
 	if (!peer) {
 		peer = mesh_peer_new(mesh, info->name);
 		g_hash_table_insert(mesh->peers, &peer->seal.id, peer);
@@ -496,6 +503,18 @@ double mvd_gossip_silence(struct mvd *mvd, const char *node_name)
 	const struct mesh_peer *peer = mesh ? mesh_peer(mesh, seal_id(node_name)) : NULL;
 
 	return peer && peer->heard > 0 ? mvd_gossip_now() - peer->heard : -1;
+}
+
+bool mvd_gossip_works(struct mvd *mvd, const char **why)
+{
+	const struct mesh *mesh = mvd->mesh;
+
+	*why = NULL;
+	if (mesh && mesh->peers && !mesh->socket)
+		*why = "the cluster's UDP port is taken";
+	else if (mesh && mesh->peers && mesh->seal.key.number == 0)
+		*why = "this node has not got the cluster's key for datagrams yet";
+	return !*why;
 }
 
 struct json_object *mvd_gossip_to_json(struct mvd *mvd)

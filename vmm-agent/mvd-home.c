@@ -462,6 +462,7 @@ struct job *home_recall(struct jobs *jobs, struct client *client,
 	struct job_facts facts = { 0 };
 	struct err err = { 0 };
 	struct job *job;
+	bool was_here = strcmp(request->host, jobs->mvd->node) == 0;
 
 	if (!peers_is_member(jobs->mvd->peers, request->host))
 		return NULL;
@@ -469,7 +470,10 @@ struct job *home_recall(struct jobs *jobs, struct client *client,
 	facts.started = true;
 	facts.incarnation = facts.attempt = MAX(request->incarnation, 1);
 	job = jobs_add(jobs, &facts);
-	job->host = g_strdup(request->host);
+	/* It has just moved away from here, and mvrun has not been linked to where
+	 * it is; or nobody has it any more, as home_look() finds. */
+	job->host = was_here ? NULL : g_strdup(request->host);
+	job->absent = was_here;
 	job->stage = JOB_UP;
 	job->told = true;
 	job->confirmed = request->incarnation;
@@ -479,8 +483,9 @@ struct job *home_recall(struct jobs *jobs, struct client *client,
 		return NULL;
 	}
 	/* It will tell all that there is to know. */
-	peer_ask(jobs->mvd->peers, job->host, have(job), FIND_MS, on_recalled,
-		 NULL);
+	if (!was_here)
+		peer_ask(jobs->mvd->peers, job->host, have(job), FIND_MS,
+			 on_recalled, NULL);
 	return job;
 }
 

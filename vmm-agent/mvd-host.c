@@ -154,6 +154,7 @@ static void condemn(struct job *job)
 {
 	g_message("job %ld of %s is a stale copy, or its mvrun has ended",
 		  (long)job->facts.pid, job->facts.home);
+	job->stale = true;
 	job_mvrun_gone(job);
 }
 

@@ -56,6 +56,7 @@ struct job {
 	int64_t lost;          /* s since 1970: host or home is out of reach; 0 */
 	unsigned confirmed;    /* the highest incarnation that mvrun has had a link to */
 	bool claiming;         /* home is asked whether the copy here is still the job */
+	bool stale;            /* home has said that the copy here is not the job */
 	unsigned searches;     /* in a row that have found it nowhere */
 	struct peer_question *starter; /* home, which waits for it to be up */
 	struct migration *migration;   /* from here, or NULL */

@@ -439,8 +439,8 @@ void load_sample(struct load *load)
 	double now = mvd_gossip_now(), interval = load->sampled ? now - load->sampled : 0;
 	double before = jobs_time(load), after;
 
-	/* Called again at once: nothing has changed. */
-	if (load->sampled && interval < 0.1)
+	/* The meters are made for a sample a second. */
+	if (load->sampled && interval < 0.5)
 		return;
 	load->sampled = now;
 	sample_jobs(load, now, interval);

@@ -29,6 +29,8 @@
 #define ASK_MS 10000
 #define CONFIRM_AGAIN_MS 500
 #define HOLD_LOOK_MS 50
+#define JUDGE_LOOK_MS 50
+#define JUDGE_S 30
 #define MAX_CLOCK_SKEW_MS (60 * 1000)
 
 struct stage {
@@ -43,7 +45,7 @@ struct migration {
 	char *to, *error;
 	bool postcopy, aborted;
 	size_t stage;
-	gint64 since;
+	gint64 since, judged_by;
 	migrated_fn done;
 	void *ctx;
 	/* The target's answer */
@@ -300,10 +302,15 @@ static gboolean on_confirm_again(void *p);
 
 static void leftover_done(void *ctx, const struct virt_result *result)
 {
-	(void)ctx;
+	struct job *job = ctx;
+
 	if (result->error && !result->no_domain)
 		g_message("cannot destroy a copy that a failed move has left: %s",
 			  result->error);
+	else if (job->host &&
+		 !arrivals_expects(job->mvd->jobs->arrivals, job->facts.uuid))
+		boot_remove_files(job->mvd, job->facts.uuid, NULL);
+	job_unref(job);
 }
 
 /* Until mvrun is linked to the other copy, the one here may be needed again. */
@@ -322,7 +329,8 @@ static void watch_leftover(struct job *job)
 		return;
 	}
 	job->leftover = false;
-	virt_destroy(job->mvd->virt, job->facts.uuid, leftover_done, NULL);
+	virt_destroy(job->mvd->virt, job->facts.uuid, leftover_done,
+		     job_ref(job));
 }
 
 void migrate_watch_leftover(struct job *job)
@@ -397,7 +405,7 @@ static void migration_free(struct migration *m)
 	g_free(m);
 }
 
-static void finish(struct migration *m)
+static void report(struct migration *m)
 {
 	struct migrated result = {
 		.error = m->error,
@@ -408,7 +416,6 @@ static void finish(struct migration *m)
 		.total_ms = (uint64_t)(g_get_monotonic_time() - m->since) / 1000,
 	};
 
-	m->job->migration = NULL;
 	if (m->error)
 		g_message("job %ld does not move to %s: %s",
 			  (long)m->job->facts.pid, m->to, m->error);
@@ -418,11 +425,47 @@ static void finish(struct migration *m)
 			  (unsigned long long)result.total_ms,
 			  (unsigned long long)result.stats.downtime_ms,
 			  (unsigned long long)result.sent / 1024);
-	/* Its mvrun ended meanwhile, and destroying it was put off. */
-	if (m->job->stage == JOB_UP && job_is_ending(m->job))
-		job_destroy(m->job);
 	m->done(m->ctx, &result);
 	migration_free(m);
+}
+
+/* libvirt has reported a failure; home knows which copy is the job. */
+static gboolean on_judged(void *p)
+{
+	struct migration *m = p;
+	const struct job *job = m->job;
+	char *error;
+
+	if (job->claiming && g_get_monotonic_time() < m->judged_by)
+		return G_SOURCE_CONTINUE;
+	if (job->stale || job->host || job->absent) {
+		g_message("job %ld: %s; its copy at %s had begun",
+			  (long)job->facts.pid, m->error, m->to);
+		g_clear_pointer(&m->error, g_free);
+	} else if (job->claiming) {
+		error = g_strdup_printf("%s; whether it has begun there is not "
+					"known yet, see mvctl jobs", m->error);
+		g_free(m->error);
+		m->error = error;
+	}
+	report(m);
+	return G_SOURCE_REMOVE;
+}
+
+static void finish(struct migration *m)
+{
+	struct job *job = m->job;
+
+	job->migration = NULL;
+	/* Its mvrun ended meanwhile, and destroying it was put off. */
+	if (job->stage == JOB_UP && job_is_ending(job))
+		job_destroy(job);
+	if (!m->error || !(job->claiming || job->host || job->absent)) {
+		report(m);
+		return;
+	}
+	m->judged_by = g_get_monotonic_time() + JUDGE_S * G_USEC_PER_SEC;
+	g_timeout_add(JUDGE_LOOK_MS, on_judged, m);
 }
 
 bool migrate_is_held(const char *point)

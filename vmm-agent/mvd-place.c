@@ -100,6 +100,7 @@ static bool read_vector(struct json_object *body, const char *home,
 			struct sched_job *job)
 {
 	struct json_object *vector;
+	double qemu;
 
 	memset(job, 0, sizeof(*job));
 	if (!json_object_object_get_ex(body, "vector", &vector) ||
@@ -111,7 +112,8 @@ static bool read_vector(struct json_object *body, const char *home,
 	job->mem = real_of(vector, "mem");
 	job->touched = real_of(vector, "touched");
 	job->dirty = real_of(vector, "dirty");
-	job->qemu = (uint32_t)CLAMP(real_of(vector, "qemu"), 0, UINT32_MAX);
+	qemu = real_of(vector, "qemu");
+	job->qemu = qemu > 0 && qemu < UINT32_MAX ? (uint32_t)qemu : 0;
 	job->cpu = g_ascii_strtoull(text_of(vector, "cpu"), NULL, 16);
 	read_traffic(vector, job);
 	return sched_job_check(job, NULL) == 0;
@@ -327,14 +329,17 @@ static void exclude(struct placement *placement, const char *name)
 bool scheduler_place_again(struct job *job, const char *why)
 {
 	struct scheduler *s = job->mvd->scheduler;
+	g_autofree char *refused = g_strdup(job->host);
 	struct err err = { 0 };
 
 	if (!job->placement || !s || !job->host || job->mvrun_gone)
 		return false;
 	g_message("job %ld does not start at %s: %s", (long)job->facts.pid, job->host, why);
 	exclude(job->placement, job->host);
-	if (choose(job, &err) < 0)
+	if (choose(job, &err) < 0) {
+		job->host = g_steal_pointer(&refused);
 		return false;
+	}
 	job->stage = JOB_WAITING;
 	job->facts.boots--;
 	job->phase = NULL;

@@ -59,7 +59,7 @@ struct request {
 	char near[REQUEST_JOB_MAX + 1];  /* another job */
 	char group[REQUEST_NAME_MAX + 1];
 	char kind[16];                   /* "cpu-bound", "io-bound" */
-	char value[64];                  /* of a setting */
+	char value[512];                 /* of a setting */
 	char host[REQUEST_NODE_MAX + 1]; /* where mvrun last knew it */
 	char to[REQUEST_NODE_MAX + 1];   /* a node, or "home" */
 	char command[REQUEST_COMMAND_MAX + 1];

@@ -261,6 +261,15 @@ static const struct {
 	[REQUEST_SCHEDULE] = { SCOPE_ANY, do_schedule },
 };
 
+/* Another node may have the job of that mvrun, which we do not know. */
+static bool may_be_elsewhere(const struct mvd *mvd,
+			     const struct request *request)
+{
+	if (strcmp(request->host, mvd->node) != 0)
+		return request->host[0];
+	return virt_state(mvd->virt) == VIRT_UP && peers_count(mvd->peers) > 1;
+}
+
 /* The job of an mvrun that asks about its own. Tells it when there is none. */
 static struct job *owned_job(struct mvd *mvd, struct client *client,
 			     const struct request *request)
@@ -268,8 +277,7 @@ static struct job *owned_job(struct mvd *mvd, struct client *client,
 	struct job *job = jobs_find(mvd->jobs, request->uuid);
 	struct json_object *gone;
 
-	if (!job && request->host[0] &&
-	    strcmp(request->host, mvd->node) != 0)
+	if (!job && may_be_elsewhere(mvd, request))
 		job = home_recall(mvd->jobs, client, request);
 	if (job && job_owned_by(job, client)) {
 		/* Said again to an agent that was restarted. */

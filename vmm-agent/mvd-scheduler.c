@@ -55,15 +55,19 @@ void scheduler_promise(struct scheduler *s, uint64_t node, const struct sched_jo
 
 void scheduler_view(struct scheduler *s, struct view *view)
 {
-	unsigned count = 0, i;
-	const struct sched_node *nodes = mvd_gossip_nodes(s->mvd, &count);
+	unsigned known = 0, count = 0, i;
+	const struct sched_node *nodes = mvd_gossip_nodes(s->mvd, &known);
 	double now = mvd_gossip_now();
 
 	load_node(s->load, &view->self, false);
-	view->peers = g_memdup2(nodes, count * sizeof(*nodes));
+	view->peers = g_new0(struct sched_node, known + 1);
 	forget_promises(s, now);
-	for (i = 0; i < count; i++)
-		apply(s, &view->peers[i], now);
+	for (i = 0; i < known; i++) {
+		if (nodes[i].id == view->self.id)
+			continue;
+		view->peers[count] = nodes[i];
+		apply(s, &view->peers[count++], now);
+	}
 	view->view = (struct sched_view){
 		.policy = &s->mvd->config.settings.policy,
 		.self = &view->self, .peers = view->peers, .count = count,

@@ -73,6 +73,26 @@ static bool can_be_called(const struct scheduler *s, const struct job *job)
 	       !g_hash_table_contains(s->unbrought, job->facts.uuid);
 }
 
+/* Nobody is left to be called, but those who do not hear it, or are just moving. */
+static void give_up_lost(struct scheduler *s, GPtrArray *list)
+{
+	bool moving = false;
+	unsigned i;
+
+	for (i = 0; i < list->len; i++) {
+		struct job *job = list->pdata[i];
+
+		if (job->foreign || job->mvrun_gone)
+			continue;
+		if (job->lost)
+			g_hash_table_replace(s->unbrought, g_strdup(job->facts.uuid),
+					     g_strdup("its host is out of reach"));
+		else if (job->absent || (job->host && job->stage != JOB_UP))
+			moving = true;
+	}
+	s->bring = moving;
+}
+
 void scheduler_bring(struct scheduler *s)
 {
 	g_autoptr(GPtrArray) list = jobs_list(s->mvd->jobs);
@@ -86,7 +106,7 @@ void scheduler_bring(struct scheduler *s)
 		if (can_be_called(s, list->pdata[i]))
 			break;
 	if (i == list->len) {
-		s->bring = false;
+		give_up_lost(s, list);
 		return;
 	}
 	call = g_new0(struct call_home, 1);
@@ -109,9 +129,11 @@ static char *why_left(struct scheduler *s, const struct job *job, bool *soon)
 	const struct load_job *seen = load_job(s->load, job);
 	char *obstacle = job->migration ? NULL : migrate_obstacle(job);
 
-	*soon = false;
+	/* One that begins will have begun in a moment. */
+	*soon = !job->facts.started || job->claiming;
 	if (obstacle)
 		return obstacle;
+	*soon = false;
 	if (job->migration) {
 		*soon = true;
 		return g_strdup("is on its way");

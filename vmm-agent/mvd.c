@@ -227,6 +227,7 @@ static void on_roster(void *ctx)
 		mvd->node = g_strdup(name);
 	}
 	mvd_gossip_roster(mvd);
+	mvd_discover_roster(mvd);
 	scheduler_wake(mvd);
 }
 

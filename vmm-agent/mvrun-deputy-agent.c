@@ -17,6 +17,8 @@
 #include <unistd.h>
 
 #define AGENT_RETRY_MS 500
+#define MUTE_MS 12000
+#define MUTE_MAX_MS 600000
 #define ATTACH_RETRY_MS 1000
 #define AGENT_PATIENCE_MS 60000 /* to be restarted, while there is no microVM */
 #define DEFAULT_BOOT_LIMIT_S 60
@@ -129,6 +131,34 @@ static void hear_job(struct deputy *d, struct json_object *m)
 		    d->memory, agent_number(m, "cpus"));
 }
 
+/*
+ * The kit answers at once, unless its guest stands still. But QEMU (7.2, in
+ * virtio-console.c's flush_buf()) may take nothing from a guest any more when a
+ * connection broke while it was written to: until the next one breaks. So this
+ * is done now and then; not often, because a guest that stands still must be
+ * told of each of them later.
+ */
+static void limit_silence(struct deputy *d, int64_t now)
+{
+	d->mute_ms = d->mute_ms ? 2 * d->mute_ms : MUTE_MS;
+	if (d->mute_ms > MUTE_MAX_MS)
+		d->mute_ms = MUTE_MAX_MS;
+	d->mute_limit = d->up_once ? now + d->mute_ms : 0;
+}
+
+static void exchange_mute(struct deputy *d, int64_t now)
+{
+	if (d->suspended) {
+		d->mute_limit = now + d->mute_ms;
+		return;
+	}
+	d->mute_limit = 0;
+	if (pump_fd(d->pump) < 0 || link_state(d->link) != LINK_HELLO)
+		return;
+	say_verbose("nobody answers, asking for another transport");
+	pump_detach(d->pump, "the kit did not answer");
+}
+
 static void hear_attach(struct deputy *d, struct json_object *m, int *fd)
 {
 	const struct transport *unix_socket = transport_get(TRANSPORT_UNIX);
@@ -146,6 +176,7 @@ static void hear_attach(struct deputy *d, struct json_object *m, int *fd)
 	pump_attach(d->pump, unix_socket, steal_fd(fd), now);
 	if (!d->up_once)
 		d->boot_deadline = now + d->boot_limit_s * 1000;
+	limit_silence(d, now);
 }
 
 static void hear_gone(struct deputy *d, struct json_object *m)
@@ -320,6 +351,8 @@ void deputy_agent_tick(struct deputy *d, int64_t now)
 {
 	if (!d->agent && now >= d->agent_again)
 		reconnect(d, now);
+	if (d->mute_limit && now >= d->mute_limit)
+		exchange_mute(d, now);
 	if (d->agent && needs_attach(d) && now >= d->attach_again)
 		ask_attach(d, now);
 	if (d->boot_deadline && now >= d->boot_deadline)
@@ -336,5 +369,7 @@ int64_t deputy_agent_deadline(const struct deputy *d)
 		deadline = d->attach_again;
 	if (d->boot_deadline && (deadline < 0 || d->boot_deadline < deadline))
 		deadline = d->boot_deadline;
+	if (d->mute_limit && (deadline < 0 || d->mute_limit < deadline))
+		deadline = d->mute_limit;
 	return deadline;
 }

@@ -40,6 +40,8 @@ struct deputy {
 	unsigned memory, boot_limit_s;
 	int64_t boot_deadline; /* 0: the kit has answered once */
 	bool up_once;
+	int64_t mute_limit; /* 0, or when to exchange a transport without an answer */
+	int64_t mute_ms;    /* how long the next one has for it */
 	int64_t clock_due;
 	bool suspended; /* as the agent told last */
 	char host[80];  /* the node that the newest transport leads to */

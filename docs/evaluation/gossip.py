@@ -67,14 +67,17 @@ def measure_ages(mvsim, sizes, seeds):
 
 def measure_large(mvsim, sizes, seed):
     """The first steps only: how many entries are at most so old."""
-    return [
-        {"nodes": run["nodes"], "window": WINDOW, "bytes": run["bytes"], "up_to": run["up_to"],
-         "runs": [run]}
-        for run in run_all(
-            mvsim,
-            [gossip_arguments(n, seed, "--steps=100", "--observers=16") for n in sizes],
-        )
-    ]
+    rows = []
+    for run in run_all(
+        mvsim, [gossip_arguments(n, seed, "--steps=100", "--observers=16") for n in sizes]
+    ):
+        row = {"nodes": run["nodes"], "window": WINDOW, "bytes": run["bytes"],
+               "up_to": run["up_to"], "runs": [run]}
+        for age, got, want in run["up_to"][2:]:
+            row[f"up_to_{age:.0f}"] = got
+            row[f"up_to_{age:.0f}_formula"] = want
+        rows.append(row)
+    return rows
 
 
 def measure_detector(mvsim, nodes, losses, slows, seeds, deaths):

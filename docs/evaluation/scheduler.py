@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 
+HERE = os.path.dirname(os.path.abspath(__file__))
 PARALLEL = 2
 CLASSIC = "mosix,rr,e-pvm,e-mosix,monovisor,mv-nowait"
 MODERN = "mosix,best-fit,least-loaded,two-choices,proxmox,drs"
@@ -41,6 +42,8 @@ def commands(short):
         listed["parts"] = run_of("mixed", 8, PARTS)
     for name in ("oscillate", "liar", "honest", "drained", "usher") if short else TROUBLE:
         listed["stable-" + name] = run_of(name, 1 if short else 10, "mosix,monovisor")
+    if not short:
+        listed["large"] = run_of("./large.json", 1, "monovisor")
     for known in () if short else KNOWN:
         listed[f"decide-{known}"] = ["decide", f"--nodes={known}", "--seed=1"]
     return listed
@@ -49,11 +52,15 @@ def commands(short):
 # ---- running ----
 
 def run(mvsim, arguments):
-    done = subprocess.run([mvsim, *arguments, "--json"], stdout=subprocess.PIPE, text=True,
-                          check=False)
-    if done.returncode != 0:
+    """What it says, and the memory that it took."""
+    with subprocess.Popen([mvsim, *arguments, "--json"], stdout=subprocess.PIPE, text=True,
+                          cwd=HERE) as process:
+        text = process.stdout.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
         sys.exit(f"mvsim {' '.join(arguments)} failed")
-    return done.stdout
+    return json.dumps({**json.loads(text), "rss_mib": round(usage.ru_maxrss / 1024)})
 
 
 def kept(mvsim, keep, name, arguments):
@@ -90,7 +97,9 @@ def condense(result):
     means = {row["method"]: row.pop("means") for row in result["methods"]}
     reference = means[result["reference"]]
     for row in result["methods"]:
+        row["scenario"] = result["scenario"]
         ratios = [a / b for a, b in zip(means[row["method"]], reference) if b > 0]
+        del row["bytes"]  # of gossip, which gossip.json is about
         row["ratio_quantiles"] = [round(ratio, 4) for ratio in quantiles(ratios)]
     return means
 
@@ -147,17 +156,17 @@ def plot_ratios(path, results):
     data = "".join(f"${i} << EOD\n".replace("$", "$m") +
                    "".join(f"{q} {ratio}\n" for q, ratio in enumerate(row["ratio_quantiles"])) +
                    "EOD\n" for i, row in enumerate(rows))
-    lines = ", ".join(f"$m{i} using 2:1 with lines linewidth 2 title '{row['method']}'"
-                      for i, row in enumerate(rows))
+    lines = ", ".join(f"$m{i} using 2:1 with lines linewidth 2 dashtype {1 + i // 5} "
+                      f"title '{row['method']}'" for i, row in enumerate(rows))
     gnuplot(f"""{data}
-set terminal svg size 720,460 font 'sans,12'
+set terminal svg size 800,460 font 'sans,12'
 set output '{path}'
 set title "Mean slowdown of an execution, in terms of MOSIX's on the same jobs"
 set logscale x 2
 set xrange [0.2:8]
 set xlabel 'ratio (smaller is better)'
 set ylabel 'share of the executions, %'
-set key right bottom
+set key outside
 set arrow from 1,0 to 1,100 nohead dashtype 2
 plot {lines}
 """)
@@ -280,6 +289,7 @@ def main():
         parser.error("give a directory, or --check")
     if options.directory and not options.keep:
         options.keep = os.path.join(options.directory, "raw")
+    options.mvsim = os.path.abspath(options.mvsim)
     results = run_all(options.mvsim, options.keep, commands(options.check))
     for result in results.values():
         if "methods" in result:

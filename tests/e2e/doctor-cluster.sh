@@ -4,7 +4,7 @@
 # mvctl doctor says why a node is not seen; a cluster is found by its seeds.
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../lab.sh"
-requires iptables python3
+requires iptables python3 ss
 lab_up --no-cluster 3
 
 faketime=$(find /usr/lib -name libfaketime.so.1 2>/dev/null | head -n 1)
@@ -71,6 +71,25 @@ for way in INPUT OUTPUT; do
 	lab_on node2 iptables -D $way -p udp -j DROP
 done
 wait_until 120 doctor_says node1 'all are seen'
+
+# Somebody else has the UDP port.
+"$mvlab" mvd node2 stop
+lab_exec node2 python3 -c '
+import socket, time
+taken = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+taken.bind(("::", 7480))
+time.sleep(600)' </dev/null &
+squatter=$!
+port_is_taken() {
+	lab_on node2 ss -Hlnu | grep -q ":7480 "
+}
+wait_until 20 port_is_taken
+"$mvlab" mvd node2 start
+wait_until 60 doctor_says node2 'UDP port is taken'
+kill $squatter
+wait $squatter || true
+# It is tried again by itself.
+wait_until 120 doctor_says node2 'all are seen'
 
 if [ -n "$faketime" ]; then
 	"$mvlab" mvd node2 stop

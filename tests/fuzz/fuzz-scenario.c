@@ -67,17 +67,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 size_t fuzz_example(unsigned n, uint8_t *out, size_t size)
 {
 	static const char *const texts[] = {
-		"{\"name\":\"t\",\"nodes\":[{\"name\":\"a\",\"count\":3,\"cpus\":2,\"speed\":1.5,"
+		("{\"name\":\"t\",\"nodes\":[{\"name\":\"a\",\"count\":3,\"cpus\":2,\"speed\":1.5,"
 		"\"memory\":\"64M\"}],\"jobs\":[{\"cpu\":3,\"memory\":\"9M\",\"grow\":1000,"
 		"\"grow_most\":\"20M\",\"home\":\"a-1\"},{\"at\":2,\"after\":0,\"talks_to\":0,"
-		"\"talk\":1e6,\"io\":1000,\"pinned\":true}]}",
-		"{\"name\":\"u\",\"nodes\":[{\"name\":\"a\",\"others\":2},{\"name\":\"b\"}],"
+		"\"talk\":1e6,\"io\":1000,\"pinned\":true}]}"),
+		("{\"name\":\"u\",\"nodes\":[{\"name\":\"a\",\"others\":2},{\"name\":\"b\"}],"
 		"\"jobs\":[{},{\"at\":1,\"dirty\":1e5,\"hot\":\"1K\"}],\"events\":["
 		"{\"at\":3,\"node\":\"b\",\"what\":\"fail\"},{\"at\":5,\"every\":2,\"until\":15,"
 		"\"node\":\"b\",\"what\":\"return\",\"value\":1}],\"params\":{\"loss\":0.1,"
-		"\"thrashing\":3,\"window\":4,\"free_moves\":false},\"policy\":{\"margin\":1}}",
-		"{\"name\":\"v\",\"nodes\":[{\"name\":\"a\"}],\"workload\":{\"kind\":\"lublin\","
-		"\"rate\":0.5,\"seconds\":10,\"least\":1,\"most\":50,\"home\":\"a\"}}",
+		"\"thrashing\":3,\"window\":4,\"free_moves\":false},\"policy\":{\"margin\":1}}"),
+		("{\"name\":\"v\",\"nodes\":[{\"name\":\"a\"}],\"workload\":{\"kind\":\"lublin\","
+		"\"rate\":0.5,\"seconds\":10,\"least\":1,\"most\":50,\"home\":\"a\"}}"),
 	};
 	const char *text = texts[n % (sizeof(texts) / sizeof(texts[0]))];
 	size_t len = strlen(text);

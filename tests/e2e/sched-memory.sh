@@ -1,0 +1,87 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# limit: 600
+# A node that becomes short of memory sends a job away, whatever the load; nodes that
+# die and nodes that are cut off take no job that has its home elsewhere with them, nor
+# are any sent to them.
+. "$(dirname "$0")/../lib.sh"
+. "$(dirname "$0")/../lab.sh"
+. "$(dirname "$0")/../sched.sh"
+requires python3
+
+lab_up --schedule --memory 700,1400,1400 3
+
+# Takes so much memory as it reads, and says a sum of it in the end.
+cat >"$tmp/eater" <<'END'
+import sys
+kept = []
+print("ready", flush=True)
+for line in sys.stdin:
+    kept.append(bytearray(b"x") * (int(line) << 20))
+    print("has", sum(map(len, kept)) >> 20, flush=True)
+print("sum", sum(k.count(b"x") for k in kept), flush=True)
+END
+mkfifo "$tmp/meal"
+
+# ---- memory ----
+
+setting balance no
+lab_exec node1 mvrun --on node1,node2,node3 -m 420 --name eater python3 "$tmp/eater" \
+	<"$tmp/meal" >"$tmp/eater.out" 2>"$tmp/eater.err" &
+eater=$!
+exec 7>"$tmp/meal"
+wait_until 120 grep -q ready "$tmp/eater.out"
+eater_at() { # NODE
+	[ "$(lab_on node1 mvctl info --json eater | python3 -c '
+import json, sys
+print(json.load(sys.stdin)["host"])')" = "$1" ]
+}
+lab_on node1 mvctl migrate eater node1 >/dev/null 2>&1 || eater_at node1
+eater_at node1
+loops_start node1 small 1 --on node1 7>&-
+wait_until 120 loops_running node1 small 1
+echo 260 >&7
+wait_until 120 grep -q 'has 260' "$tmp/eater.out"
+left() {
+	! eater_at node1
+}
+wait_until 120 left
+status 0 grep -h 'because memory is short' "$MVLAB_DIR/node1/mvd.log"
+status 0 lab_on node1 mvctl why eater
+exec 7>&-
+wait_end $eater 120
+equal "sum $((260 << 20))" "$(tail -n 1 "$tmp/eater.out")"
+loops_end
+
+# ---- a node dies, and one is cut off ----
+
+setting balance yes
+loops_start node1 far 2 --on node2
+wait_until 120 loops_running node1 far 2
+loops_start node1 home 1 --on node1
+wait_until 120 loops_running node1 home 1
+"$mvlab" cut node3
+gone() { # NODE
+	[ "$(lab_on node1 mvctl best 128)" != node3 ] &&
+		must_fail lab_on node1 mvrun --on node3 true
+}
+wait_until 60 gone
+loops_running node1 home 1
+loops_running node1 far 2
+"$mvlab" heal node3
+"$mvlab" kill node2
+# The jobs that were there are lost, as always, and nobody else is.
+lost() {
+	[ "$(loops_list node1 far | grep -c 'HOST-LOST')" = 2 ]
+}
+wait_until 60 lost
+loops_running node1 home 1
+loops_start node1 after 2 --not-on node1
+wait_until 120 loops_running node1 after 2
+equal 2 "$(jobs_at node3 after)"
+status 0 lab_on node1 mvctl kill -KILL --group far
+for k in 1 2; do
+	wait_end "${loop_waiters[$((k - 1))]}" 120 && fail "a lost job ended well"
+	unset "loop_waiters[$((k - 1))]" "loop_outs[$((k - 1))]"
+done
+loops_end
