@@ -102,14 +102,13 @@ static char *directory(const char *cgroup, const char *mountinfo, const char *co
 char *measure_cgroup(const char *cgroup, const char *mountinfo, const char *controller,
 		     bool *v2, char **top)
 {
-	char *found;
+	g_autofree char *v1 = group_of(cgroup, controller);
 
 	if (top)
 		*top = NULL;
 	*v2 = false;
-	found = directory(cgroup, mountinfo, controller, top);
-	if (found || group_of(cgroup, controller))
-		return found;
+	if (v1)
+		return directory(cgroup, mountinfo, controller, top);
 	*v2 = true;
 	return directory(cgroup, mountinfo, "", top);
 }

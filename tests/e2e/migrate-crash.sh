@@ -30,7 +30,7 @@ damages=(mvd-source mvd-target mvd-home long-mvd-source long-mvd-target long-mvd
 selection=(reserve:mvd-target announce:cut-home prepare:ctrl-c midway:mvd-source
 	midway:no-memory switch:libvirtd-target attach:mvd-home release:mvd-source
 	midway:interrupt transfer:mvrun midway:node-source
-	midway:mvd-target@source switch:libvirtd-source@target)
+	attach:mvd-source@source switch:libvirtd-source@target)
 RANDOM=${MV_SEED:=$RANDOM}
 export MVD_HOLD_DIR=$tmp/hold
 mkdir "$MVD_HOLD_DIR"
