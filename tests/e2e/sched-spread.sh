@@ -1,12 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # limit: 1000
-# A dozen loops that are started on one node of four, of different speed, spread out by
+# Loops that are started on one node of four, of different speed, spread out by
 # themselves; a node is drained, and jobs are brought home.
+#
+#	MV_LOOPS=12 tests/e2e/sched-spread.sh
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../lab.sh"
 . "$(dirname "$0")/../sched.sh"
 
+half=$((${MV_LOOPS:-8} / 2))
 lab_up --schedule --cpus 0.8,0.3,0.4,0.5 --memory 2500 4
 equal 0.5 "$(nodes_field node4 cpus)"
 equal 2500 "$(nodes_field node4 memory)"
@@ -15,13 +18,13 @@ says '^node[1-4]$'
 status 0 lab_on node1 mvctl get balance node3
 says '^balance +=  ?yes'
 
-# ---- six that all begin on one node: they leave, as far as that is worth it ----
+# ---- half of them all begin on one node: they leave, as far as that is worth it ----
 
 setting place no
-loops_start node1 early 6
-wait_until 200 loops_running node1 early 6
+loops_start node1 early $half
+wait_until 200 loops_running node1 early $half
 spread_out() {
-	[ "$(jobs_at node1 early)" -le 3 ] && [ "$(nodes_field node1 moves)" -ge 2 ]
+	[ "$(jobs_at node1 early)" -le $((half / 2)) ] && [ "$(nodes_field node1 moves)" -ge 2 ]
 }
 wait_until 200 spread_out
 [ "$(nodes_field node1 forecasts)" -ge 1 ]
@@ -38,13 +41,13 @@ settled() {
 }
 wait_until 200 settled
 
-# ---- six more, which start where it is best ----
+# ---- the others start where it is best ----
 
 setting place yes
-loops_start node1 late 6
-wait_until 200 loops_running node1 late 6
+loops_start node1 late $half
+wait_until 200 loops_running node1 late $half
 [ "$(nodes_field node1 started_away)" -ge 1 ]
-[ "$(jobs_at node1 late)" -le 4 ]
+[ "$(jobs_at node1 late)" -le $((half * 2 / 3)) ]
 for host in node2 node3 node4; do
 	[ $(($(jobs_at $host early) + $(jobs_at $host late))) -ge 1 ] || fail "$host has no job"
 done
