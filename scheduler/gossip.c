@@ -7,9 +7,7 @@
 #include <math.h>
 #include <string.h>
 
-/* A stamp beyond this is nobody's clock; refused, so that none can be so high that
- * its owner cannot exceed it. */
-#define STAMP_MAX (1ull << 62)
+/* A stamp that is so far ahead is nobody's clock. */
 #define STAMP_STEP_MAX (1ull << 42) /* 139 years, in milliseconds */
 #define EVICTION_SAMPLE 8
 
@@ -293,7 +291,9 @@ static bool is_news(struct gossip *gossip, uint64_t id, uint64_t stamp)
 
 	if (place == 0)
 		exceed(gossip, stamp);
-	return place != 0 && stamp < STAMP_MAX &&
+	/* Only what its owner, whose clock may be decades off, would still exceed when
+	 * somebody else made it up. */
+	return place != 0 && stamp < gossip->slots[0].stamp + STAMP_STEP_MAX / 2 &&
 	       (place == SCHED_MAP_NONE || stamp > gossip->slots[place].stamp);
 }
 

@@ -29,18 +29,19 @@ static const struct order {
 	const char *empty; /* said then */
 	int (*print)(const struct mvctl_options *options, struct json_object *answer,
 		     struct err *err);
+	const char *undo; /* the order that takes it back */
 } orders[] = {
-	{ "drain", { "node" }, 0, "jobs", "has no jobs", NULL },
-	{ "expel", { "node" }, 0, "guests", "has no guests", NULL },
-	{ "bring", { "node" }, 0, "away", "has all its jobs at home", NULL },
-	{ "undrain", { "node" }, 0, NULL, NULL, print_done },
-	{ "block", { "node" }, 0, NULL, NULL, print_done },
-	{ "unblock", { "node" }, 0, NULL, NULL, print_done },
-	{ "stay", { "node" }, 0, NULL, NULL, print_done },
-	{ "unstay", { "node" }, 0, NULL, NULL, print_done },
-	{ "best", { "value" }, 0, NULL, NULL, print_best },
-	{ "set", { "name", "value", "node" }, 2, NULL, NULL, print_settings },
-	{ "get", { "name", "node" }, 0, NULL, NULL, print_settings },
+	{ "drain", { "node" }, 0, "jobs", "has no jobs", NULL, "undrain" },
+	{ "expel", { "node" }, 0, "guests", "has no guests", NULL, "undrain" },
+	{ "bring", { "node" }, 0, "away", "has all its jobs at home", NULL, "unstay" },
+	{ "undrain", { "node" }, 0, NULL, NULL, print_done, NULL },
+	{ "block", { "node" }, 0, NULL, NULL, print_done, NULL },
+	{ "unblock", { "node" }, 0, NULL, NULL, print_done, NULL },
+	{ "stay", { "node" }, 0, NULL, NULL, print_done, NULL },
+	{ "unstay", { "node" }, 0, NULL, NULL, print_done, NULL },
+	{ "best", { "value" }, 0, NULL, NULL, print_best, NULL },
+	{ "set", { "name", "value", "node" }, 2, NULL, NULL, print_settings, NULL },
+	{ "get", { "name", "node" }, 0, NULL, NULL, print_settings, NULL },
 };
 
 static struct json_object *request_of(const struct mvctl_options *options,
@@ -153,8 +154,8 @@ static bool any_soon(struct json_object *answer)
 	return false;
 }
 
-static int report_left(const struct mvctl_options *options, struct json_object *answer,
-		       struct err *err)
+static int report_left(const struct mvctl_options *options, const struct order *order,
+		       struct json_object *answer, struct err *err)
 {
 	struct json_object *left = left_of(answer);
 	size_t i, n = left ? json_object_array_length(left) : 0;
@@ -173,7 +174,8 @@ static int report_left(const struct mvctl_options *options, struct json_object *
 	if (n == 0)
 		return err_set(err, 0, "the order for %s has been taken back", name);
 	return err_set(err, 0, "%zu job%s of %s cannot go now; the order stands (mvctl "
-		       "undrain %s takes it back)", n, n == 1 ? "" : "s", name, name);
+		       "%s %s takes it back)", n, n == 1 ? "" : "s", name, order->undo,
+		       name);
 }
 
 static int wait_for(const struct mvctl_options *options, const struct order *order,
@@ -187,7 +189,7 @@ static int wait_for(const struct mvctl_options *options, const struct order *ord
 	while (answer && agent_number(answer, order->until) > 0) {
 		stuck = any_soon(answer) ? 0 : stuck + 1;
 		if (stuck > STUCK_S * 1000 / AGAIN_MS) {
-			rc = report_left(options, answer, err);
+			rc = report_left(options, order, answer, err);
 			if (options->json)
 				print_json(stdout, answer);
 			json_object_put(answer);

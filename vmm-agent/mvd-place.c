@@ -155,6 +155,10 @@ int scheduler_admit(struct mvd *mvd, const char *uuid, const char *home,
 	if (!s)
 		return 0;
 	told = read_vector(body, home, &job);
+	if (!told && json_object_object_get_ex(body, "vector", NULL)) {
+		s->refused++;
+		return err_set(err, 0, "what was said of the job makes no sense");
+	}
 	load_node(s->load, &node, false);
 	/* By hand it may come even where it costs much, but not to a closed node. */
 	if (is_closed(&node, home))

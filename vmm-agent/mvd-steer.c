@@ -242,7 +242,7 @@ static int change(struct scheduler *s, const struct order_kind *kind, const char
 			return -1;
 	/* An order that keeps jobs ends one that sends them away, and the other way. */
 	s->expel = kind->expel || (s->expel && !g_str_has_prefix(kind->name, "un"));
-	s->bring = kind->bring || s->bring;
+	s->bring = kind->bring || (s->bring && strcmp(kind->name, "unstay") != 0);
 	forget_failures(s);
 	scheduler_hurry(s);
 	return 0;

@@ -7,7 +7,7 @@
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../lab.sh"
 requires python3
-moves=${MV_STRESS_MOVES:-2}
+moves=${MV_STRESS_MOVES:-3}
 work=$MV_SRCDIR/tests/stress-work
 
 lab_up --schedule 2

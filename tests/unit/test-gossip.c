@@ -264,7 +264,14 @@ static void far_future_is_no_news(void **state)
 	(void)state;
 	read_one(node(1), &lie, UINT64_MAX, 0, 100);
 	read_one(node(1), &lie, 1ull << 62, 0, 100);
+	read_one(node(1), &lie, 1ull << 41, 0, 100);
 	assert_null(gossip_find(node(1), 5));
+	/* What is believed its owner can exceed. */
+	read_one(node(1), &lie, (1ull << 41) - 1, 0, 100);
+	assert_non_null(gossip_find(node(1), 5));
+	read_one(node(5), &lie, (1ull << 41) - 1, 0, 100);
+	measure(5, 100);
+	assert_true(node(5)->slots[0].stamp >= 1ull << 41);
 	/* Said of this node itself it does not use up its stamps. */
 	measure(1, 100);
 	before = node(1)->slots[0].stamp;
@@ -509,9 +516,20 @@ static void picks_others(void **state)
 static void formulas_agree_with_the_paper(void **state)
 {
 	static const double n[] = { 64, 256, 1024, 10000 };
+	/* Table of docs/evaluation, "Gossip", from the paper's formulas: nodes, average,
+	 * maximum with 16 entries. */
+	static const double known[][3] = {
+		{ 64, 6.35, 18.5 }, { 256, 18.3, 97.4 }, { 1024, 66.3, 479.8 },
+	};
 	unsigned i, w;
 
 	(void)state;
+	for (i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+		assert_float_equal(gossip_average_age(known[i][0], 16), known[i][1],
+				   known[i][1] / 100);
+		assert_float_equal(gossip_maximum_age(known[i][0], 16), known[i][2],
+				   known[i][2] / 100);
+	}
 	for (i = 0; i < sizeof(n) / sizeof(n[0]); i++) {
 		/* A window of all is as good as it can be; a smaller one is worse. */
 		for (w = 4; w <= 16; w *= 2) {
