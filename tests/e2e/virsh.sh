@@ -145,8 +145,8 @@ wait_until 10 grep -qx asked "$tmp/job.out"
 one=$(lines)
 wait_until 10 grows
 
-# A reset ends the job.
-node_virsh reset "$(job_domain "$job_pid")"
+# A reset ends the job; its QEMU may be gone before virsh has the answer.
+node_virsh reset "$(job_domain "$job_pid")" || true
 job_end 125
 said 'gone.*reset'
 
