@@ -13,3 +13,6 @@ include tests/sched.mk
 include tests/bench.mk
 include tests/builds.mk
 include tests/sched-e2e.mk
+
+EXTRA_DIST += tests/lanes.mk
+-include $(top_srcdir)/tests/lanes.mk
