@@ -110,7 +110,7 @@ lab_is_clean() {
 # Of jobs and of moves; what is left is the agent's own.
 lab_files() { # NODE
 	lab_on "$1" find /run/monovisor -mindepth 1 ! -path '*/mvd.sock' ! -path '*/mvd.lock' \
-		! -path '*/mvd.jobs' ! -path '*/migrate'
+		! -path '*/mvd.jobs' ! -path '*/mvd.kvm' ! -path '*/migrate'
 }
 
 lab_has_no_file() { # NODE

@@ -59,9 +59,10 @@ for node in node2 node1; do
 	[ "$(sent "$tmp/result")" -gt 5 ] || fail "$(cat "$tmp/result")"
 done
 
-# With more to send there is time for a bar, on a terminal.
+# With more to send, and slowly, there is time for a bar, on a terminal.
 touch "$tmp/data.more"
 wait_until 120 grep -qx more "$tmp/job.out"
+lab_virsh node1 migrate-setspeed "$(lab_virsh node1 list --name | head -n 1)" --bandwidth 60
 status 0 "$MV_SRCDIR/tests/pty" 'expect:\[=* *\] +[0-9]+ %, [0-9]+ MiB sent' 'expect:moved from node1 to node2 in' -- \
 	"$mvlab" exec node1 -- mvctl migrate "$job_pid" node2
 lab_on node1 mvctl migrate "$job_pid" home
