@@ -40,7 +40,8 @@ sent() { # RESULT: MiB
 	python3 -c 'import json, sys; print(json.load(sys.stdin)["bytes"] >> 20)' <"$1"
 }
 
-for node in node2 node1; do
+least=1000
+for node in node2 node1 node2 node1; do
 	# Held when the memory is there and QEMU and libvirt are still at it on both sides.
 	: >"$MVD_HOLD_DIR/release"
 	lab_exec node1 mvctl migrate --json "$job_pid" $node >"$tmp/result" </dev/null &
@@ -55,9 +56,12 @@ for node in node2 node1; do
 	rm "$MVD_HOLD_DIR/release"
 	wait $mover
 	echo "to $node: $(sent "$tmp/result") MiB"
-	[ "$(sent "$tmp/result")" -lt 80 ] || fail "$(cat "$tmp/result")"
 	[ "$(sent "$tmp/result")" -gt 5 ] || fail "$(cat "$tmp/result")"
+	[ "$(sent "$tmp/result")" -gt $least ] || least=$(sent "$tmp/result")
 done
+# The guest forgets its page cache while the target is made ready, and may not be done with
+# that on a busy machine: then the next move does not send it.
+[ $least -lt 80 ] || fail "no move sent less than $least MiB"
 
 # With more to send, and slowly, there is time for a bar, on a terminal.
 touch "$tmp/data.more"
