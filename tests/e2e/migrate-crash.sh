@@ -27,10 +27,9 @@ damages=(mvd-source mvd-target mvd-home long-mvd-source long-mvd-target long-mvd
 	libvirtd-source libvirtd-target cut-source cut-target cut-home long-cut-source
 	long-cut-target long-cut-home no-memory full-disk qemu-source qemu-target ctrl-c
 	interrupt mvrun node-source node-target)
-selection=(reserve:mvd-target announce:cut-home prepare:ctrl-c midway:mvd-source
-	midway:no-memory switch:libvirtd-target attach:mvd-home release:mvd-source
-	midway:interrupt transfer:mvrun midway:node-source
-	attach:mvd-source@source switch:libvirtd-source@target)
+selection=(reserve:mvd-target prepare:ctrl-c midway:mvd-source midway:no-memory
+	switch:libvirtd-target attach:mvd-home transfer:mvrun midway:node-source
+	attach:mvd-source@source)
 RANDOM=${MV_SEED:=$RANDOM}
 export MVD_HOLD_DIR=$tmp/hold
 mkdir "$MVD_HOLD_DIR"
