@@ -72,14 +72,26 @@ static const struct command {
 };
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
+#define HELP_COLUMN 14 /* for a command's arguments; longer ones have a line */
+
+static void command_usage(FILE *out, const struct command *command)
+{
+	bool wraps = strlen(command->arguments) > HELP_COLUMN;
+
+	fprintf(out, "  mvctl %-8s %-*s", command->name, HELP_COLUMN,
+		command->arguments);
+	fprintf(out, wraps ? "\n%*s%s\n" : "%*s%s\n",
+		wraps ? (int)strlen("  mvctl 12345678 ") + HELP_COLUMN + 1 : 1,
+		"", command->help);
+}
+
 static void usage(FILE *out)
 {
 	size_t i;
 
 	fputs("usage: mvctl [--json] COMMAND [ARGUMENT]\n\n", out);
 	for (i = 0; i < COMMANDS; i++)
-		fprintf(out, "  mvctl %-8s %-11s %s\n", commands[i].name,
-			commands[i].arguments, commands[i].help);
+		command_usage(out, &commands[i]);
 	fputc('\n', out);
 	cluster_usage(out);
 	fputs("\nJOB is the PID of a job's mvrun, or the job's name or UUID.\n"

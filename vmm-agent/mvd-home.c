@@ -111,6 +111,13 @@ static bool is_confirmed(const struct job *job)
 	return !job->absent && job->confirmed >= job->facts.incarnation;
 }
 
+bool home_is_linked(const struct job *job, const char *host)
+{
+	const char *here = job->host ? job->host : job->mvd->node;
+
+	return is_confirmed(job) && strcmp(here, host) == 0;
+}
+
 static void heard_of(struct job *job)
 {
 	job->heard = now_ms();

@@ -8,7 +8,9 @@
 #include <string.h>
 
 #define MOVE_MS (24 * 3600 * 1000)
-#define LOOK_MS 500
+#define TICK_MS 50
+#define LOOK_TICKS 10 /* between two looks at how far it is */
+#define LINK_S 15     /* for mvrun to reach its guest where it is now */
 #define ASK_MS 3000
 
 struct mover {
@@ -17,7 +19,11 @@ struct mover {
 	struct client *client; /* a reference */
 	char *to;
 	guint timer;
+	unsigned ticks;
 	bool asking, over, aborted;
+	/* It has moved; what is missing is mvrun's link. */
+	struct json_object *figures;
+	gint64 since, link_by;
 };
 
 static void mover_unref(struct mover *mover)
@@ -26,6 +32,7 @@ static void mover_unref(struct mover *mover)
 		return;
 	job_unref(mover->job);
 	client_unref(mover->client);
+	json_object_put(mover->figures);
 	g_free(mover->to);
 	g_free(mover);
 }
@@ -61,13 +68,38 @@ static void lose_sight(struct mover *mover, const char *why)
 	end(mover);
 }
 
-static void succeed(struct mover *mover, struct json_object *figures)
+static void tell_figures(struct mover *mover, bool linked)
 {
 	struct json_object *event = event_new("migrated");
 
-	json_object_object_add(event, "result", figures);
+	/* Only its home knows that. */
+	if (!mover->job->foreign)
+		event_add_bool(mover->figures, "linked", linked);
+	if (linked)
+		event_add_number(mover->figures, "linked_ms",
+				 (g_get_monotonic_time() - mover->since) / 1000);
+	json_object_object_add(event, "result", mover->figures);
+	mover->figures = NULL;
 	client_send(mover->client, event);
 	end(mover);
+}
+
+/* The guest runs at its target; its user has it back when mvrun is linked to it. */
+static void look_for_link(struct mover *mover)
+{
+	const struct job *job = mover->job;
+	bool linked = !job->foreign && home_is_linked(job, mover->to);
+
+	if (linked || job->foreign || job->stage != JOB_UP ||
+	    g_get_monotonic_time() > mover->link_by)
+		tell_figures(mover, linked);
+}
+
+static void succeed(struct mover *mover, struct json_object *figures)
+{
+	mover->figures = figures;
+	mover->link_by = g_get_monotonic_time() + LINK_S * G_USEC_PER_SEC;
+	look_for_link(mover);
 }
 
 static void on_migrated(void *ctx, const struct migrated *result)
@@ -172,19 +204,30 @@ static void give_up(struct mover *mover)
 	}
 }
 
-static gboolean on_timer(void *p)
+static void look(struct mover *mover)
 {
-	struct mover *mover = p;
-
-	if (!client_is_open(mover->client)) {
-		if (!mover->aborted)
-			give_up(mover);
-		return G_SOURCE_CONTINUE;
-	}
 	if (mover->job->host && !mover->asking && !mover->job->migration)
 		ask_progress(mover);
 	else if (!mover->job->host || mover->job->migration)
 		look_here(mover);
+}
+
+static gboolean on_timer(void *p)
+{
+	struct mover *mover = p;
+	bool over;
+
+	if (mover->figures) {
+		mover->refs++;
+		look_for_link(mover);
+		over = mover->over;
+		mover_unref(mover);
+		return over ? G_SOURCE_REMOVE : G_SOURCE_CONTINUE;
+	}
+	if (!client_is_open(mover->client) && !mover->aborted)
+		give_up(mover);
+	else if (!mover->aborted && ++mover->ticks % LOOK_TICKS == 0)
+		look(mover);
 	return G_SOURCE_CONTINUE;
 }
 
@@ -203,7 +246,8 @@ void mover_begin(struct job *job, struct client *client, const char *to,
 		fail(mover, obstacle);
 		return;
 	}
-	mover->timer = g_timeout_add(LOOK_MS, on_timer, mover);
+	mover->since = g_get_monotonic_time();
+	mover->timer = g_timeout_add(TICK_MS, on_timer, mover);
 	if (!job->host) {
 		migrate_begin(job, mover->to, postcopy, on_migrated, mover);
 		return;
