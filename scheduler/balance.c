@@ -44,15 +44,32 @@ static struct sched_reason must_stay(const struct sched_view *view,
 	return (struct sched_reason){ .why = SCHED_WHY_NONE };
 }
 
+/* With very many nodes some of them, others each time, are enough to look at. */
+struct range {
+	unsigned first, count;
+};
+
+static struct range some(unsigned all, unsigned most, uint64_t draw)
+{
+	struct range range = { 0, all };
+
+	if (all > most) {
+		range.first = (unsigned)(draw % all);
+		range.count = most;
+	}
+	return range;
+}
+
 static struct candidate consider(const struct sched_view *view,
 				 const struct sched_job *job,
-				 const struct sched_link *link)
+				 const struct sched_link *link, uint64_t draw)
 {
+	struct range range = some(view->count, SCHED_LOOK_NODES, draw);
 	struct sched_node without = *view->self;
 	struct candidate candidate;
 
 	sched_node_remove(&without, job);
-	sched_ask(&candidate.ask, view->policy, job, view->self);
+	sched_ask_among(&candidate.ask, view, job, range.first, range.count);
 	candidate.here = sched_cost(&candidate.ask, view->policy, &without,
 				    view->bandwidth);
 	candidate.remaining = sched_remaining(job->age, view->policy->youngest);
@@ -77,22 +94,6 @@ static double net_gain(const struct sched_view *view, const struct candidate *ca
 	there = sched_cost(&candidate->ask, policy, node, view->bandwidth);
 	return candidate->here - there -
 	       policy->payback * candidate->price / candidate->remaining;
-}
-
-/* With very many nodes some of them, others each time, are enough to look at. */
-struct range {
-	unsigned first, count;
-};
-
-static struct range some(unsigned all, unsigned most, uint64_t draw)
-{
-	struct range range = { 0, all };
-
-	if (all > most) {
-		range.first = (unsigned)(draw % all);
-		range.count = most;
-	}
-	return range;
 }
 
 static const struct sched_node *peer_of(const struct sched_view *view,
@@ -198,7 +199,7 @@ static void look_at(struct search *search, const struct sched_job *job, unsigned
 		set_reason(search, index, reason);
 		return;
 	}
-	candidate = consider(search->view, job, search->link);
+	candidate = consider(search->view, job, search->link, search->draw);
 	node = target_of(search->view, &candidate, search->draw, &gain);
 	reason = facts(search->view, &candidate, node);
 	if (node && gain > search->most) {

@@ -423,3 +423,16 @@ unsigned gossip_window_for(double n, double age)
 			return w;
 	return (unsigned)n;
 }
+
+unsigned gossip_window(unsigned nodes, unsigned least)
+{
+	unsigned window = nodes;
+
+	if (nodes > least)
+		window = gossip_window_for(nodes, GOSSIP_AGE_WANTED);
+	if (nodes > least && window < least)
+		window = least;
+	if (window > GOSSIP_WINDOW_MAX)
+		return GOSSIP_WINDOW_MAX;
+	return window < 2 ? 2 : window;
+}

@@ -35,6 +35,7 @@
 #include <stdint.h>
 
 #define GOSSIP_WINDOW_MAX 256
+#define GOSSIP_AGE_WANTED 8.0 /* steps */
 
 /* What is known beside the load vector, at the same place of another array. */
 struct gossip_slot {
@@ -117,6 +118,11 @@ void gossip_expire(struct gossip *gossip, double now);
 double gossip_average_age(double n, double w);
 double gossip_maximum_age(double n, double w);
 double gossip_up_to(double n, double w, double age);
+/*
+ * The window of a cluster: `least` (what a datagram holds) or all nodes, if they are fewer; and
+ * with more nodes what keeps the average age below GOSSIP_AGE_WANTED.
+ */
+unsigned gossip_window(unsigned nodes, unsigned least);
 /* The smallest window that keeps the average age below `age`, at most n. */
 unsigned gossip_window_for(double n, double age);
 

@@ -37,8 +37,10 @@ scheduler_libmvsim_a_SOURCES = \
 	scheduler/mvsim-move.c \
 	scheduler/mvsim-node.c \
 	scheduler/mvsim-ours.c \
+	scheduler/mvsim-post.c \
 	scheduler/mvsim-scenario.c scheduler/mvsim-scenario.h \
 	scheduler/mvsim-swim.c scheduler/mvsim-swim.h \
+	scheduler/mvsim-trace.c scheduler/mvsim-trace.h \
 	scheduler/mvsim-workload.c scheduler/mvsim-workload.h
 scheduler_libmvsim_a_CFLAGS = $(AM_CFLAGS) $(JSON_C_CFLAGS)
 mvsim_libs = scheduler/libmvsim.a $(sched_libs) $(JSON_C_LIBS)

@@ -81,7 +81,21 @@ const struct sim_builtin sim_builtins[] = {
 	  "  {\"at\": 77, \"every\": 10, \"until\": 3000, \"node\": \"n-4\", \"what\": \"others\",\n"
 	  "   \"value\": 0}],\n"
 	  "\"params\": {\"bandwidth\": 110000000, \"file_rate\": 110000000, \"window\": 8}}\n" },
-	{ "liar", "one node of ten says it is a hundred times as fast",
+	{ "boaster", "one node of ten says it is a hundred times as fast, and knows better",
+	  "{\"name\": \"boaster\",\n"
+	  "\"nodes\": [{\"name\": \"n\", \"count\": 10, \"cpus\": 4, \"memory\": \"16G\"}],\n"
+	  "\"workload\": {\"kind\": \"lifetimes\", \"rate\": 3, \"seconds\": 1000,\n"
+	  "  \"most\": 10000, \"memory_least\": \"64M\", \"memory_most\": \"2G\"},\n"
+	  "\"events\": [{\"at\": 0, \"node\": \"n-10\", \"what\": \"boast\", \"value\": 100}],\n"
+	  "\"params\": {\"bandwidth\": 110000000, \"file_rate\": 110000000, \"window\": 8}}\n" },
+	{ "hider", "one node of ten says that it has no load, and all of its memory free",
+	  "{\"name\": \"hider\",\n"
+	  "\"nodes\": [{\"name\": \"n\", \"count\": 10, \"cpus\": 4, \"memory\": \"16G\"}],\n"
+	  "\"workload\": {\"kind\": \"lifetimes\", \"rate\": 3, \"seconds\": 1000,\n"
+	  "  \"most\": 10000, \"memory_least\": \"64M\", \"memory_most\": \"2G\"},\n"
+	  "\"events\": [{\"at\": 0, \"node\": \"n-10\", \"what\": \"hide\"}],\n"
+	  "\"params\": {\"bandwidth\": 110000000, \"file_rate\": 110000000, \"window\": 8}}\n" },
+	{ "liar", "one node of ten believes and says it is a hundred times as fast",
 	  "{\"name\": \"liar\",\n"
 	  "\"nodes\": [{\"name\": \"n\", \"count\": 10, \"cpus\": 4, \"memory\": \"16G\"}],\n"
 	  "\"workload\": {\"kind\": \"lifetimes\", \"rate\": 3, \"seconds\": 1000,\n"

@@ -153,23 +153,55 @@ static void home_arrive(struct sim *sim, uint32_t job)
 		sim_start(sim, job, home);
 }
 
+struct mosix {
+	bool known; /* all nodes are known as they are now, and not by gossip */
+};
+
+/* How many nodes a node knows of, places from 1 on; the place 0 is its own. */
+static uint32_t mosix_count(const struct sim *sim, uint32_t node)
+{
+	const struct mosix *mosix = sim->method->options;
+
+	return mosix->known ? sim->scenario->node_count : sim->nodes[node].gossip.count;
+}
+
+/* False when there is nothing of use at that place. */
+static bool mosix_peer(struct sim *sim, uint32_t node, uint32_t place, struct sched_node *peer)
+{
+	const struct mosix *mosix = sim->method->options;
+
+	if (!mosix->known) {
+		*peer = sim->nodes[node].gossip.nodes[place];
+		return true;
+	}
+	place = (node + place) % sim->scenario->node_count;
+	sim_told(sim, place, peer);
+	if (!sim->nodes[place].hides)
+		peer->run = sim_run_queue(&sim->nodes[place]);
+	return sim_reachable(sim, node, place);
+}
+
 /* mosrun -b: starts at the least loaded node that is known. */
 static void best_arrive(struct sim *sim, uint32_t job)
 {
 	uint32_t home = sim->jobs[job].home, best = home, i;
 	const struct sim_node *n = &sim->nodes[home];
+	uint32_t count = mosix_count(sim, home);
+	struct sched_node peer;
 	double mem = sim->jobs[job].mem;
 	double least = sim_free(sim, home) < mem ? INFINITY :
 		       (sim_run_queue(n) + 1) / n->spec->speed / n->spec->cpus;
 
-	for (i = 1; i < n->gossip.count; i++) {
-		const struct sched_node *peer = &n->gossip.nodes[i];
-		double load = (peer->run + 1) / peer->speed / peer->cpus;
+	for (i = 1; i < count; i++) {
+		double load;
 
-		if (load < least && peer->mem_free >= mem &&
-		    sim->nodes[sim_of_id(peer->id)].up) {
+		if (!mosix_peer(sim, home, i, &peer))
+			continue;
+		load = (peer.run + 1) / peer.speed / peer.cpus;
+		if (load < least && peer.mem_free >= mem &&
+		    sim->nodes[sim_of_id(peer.id)].up) {
 			least = load;
-			best = sim_of_id(peer->id);
+			best = sim_of_id(peer.id);
 		}
 	}
 	if (sim->nodes[best].up)
@@ -203,7 +235,8 @@ static uint32_t mosix_choose(const struct sim *sim, const struct sim_node *n)
 static bool mosix_usher(struct sim *sim, uint32_t node)
 {
 	struct sim_node *n = &sim->nodes[node];
-	uint32_t chosen = SIM_NOBODY, to = SIM_NOBODY, i;
+	uint32_t chosen = SIM_NOBODY, to = SIM_NOBODY, count = mosix_count(sim, node), i;
+	struct sched_node peer;
 	double lack = -sim_free(sim, node), most = 0;
 
 	if (lack <= 0)
@@ -223,52 +256,65 @@ static bool mosix_usher(struct sim *sim, uint32_t node)
 	}
 	if (chosen == SIM_NOBODY)
 		return false;
-	for (i = 1; i < n->gossip.count; i++) {
-		const struct sched_node *peer = &n->gossip.nodes[i];
-
-		if (peer->mem_free >= sim->jobs[chosen].mem &&
-		    peer->mem_free > most) {
-			most = peer->mem_free;
-			to = sim_of_id(peer->id);
+	for (i = 1; i < count; i++)
+		if (mosix_peer(sim, node, i, &peer) && peer.mem_free > most &&
+		    peer.mem_free >= sim->jobs[chosen].mem) {
+			most = peer.mem_free;
+			to = sim_of_id(peer.id);
 		}
-	}
 	return to != SIM_NOBODY && sim_move(sim, chosen, to);
 }
 
 static void mosix_step(struct sim *sim, uint32_t node)
 {
 	struct sim_node *n = &sim->nodes[node];
-	uint32_t job, i, to = SIM_NOBODY;
-	double least = n->meter.mean / n->spec->speed / n->spec->cpus;
+	uint32_t job, count = mosix_count(sim, node), i, to = SIM_NOBODY;
+	/* A node that says wrong things of its speed believes them. */
+	double least = n->meter.mean / (n->spec->speed * n->lie) / n->spec->cpus;
+	struct sched_node peer;
 
 	if (n->out || mosix_usher(sim, node))
 		return;
 	job = mosix_choose(sim, n);
 	if (job == SIM_NOBODY)
 		return;
-	for (i = 1; i < n->gossip.count; i++) {
-		const struct sched_node *peer = &n->gossip.nodes[i];
-		double load = (peer->run + STABILITY) / peer->speed / peer->cpus;
+	for (i = 1; i < count; i++) {
+		double load;
 
-		if (load < least && peer->mem_free >= sim->jobs[job].mem) {
+		if (!mosix_peer(sim, node, i, &peer))
+			continue;
+		load = (peer.run + STABILITY) / peer.speed / peer.cpus;
+		if (load < least && peer.mem_free >= sim->jobs[job].mem) {
 			least = load;
-			to = sim_of_id(peer->id);
+			to = sim_of_id(peer.id);
 		}
 	}
 	if (to != SIM_NOBODY)
 		sim_move(sim, job, to);
 }
 
+static const struct mosix gossiped = { 0 };
+static const struct mosix all_known = { .known = true };
+
+#define MOSIX(label, text, arrives, which, gossips, weighted) \
+	{ .name = label, .what = text, .arrive = arrives, .step = mosix_step, \
+	  .gossip = gossips, .weights = weighted, .options = &which }
+
 const struct sim_method sim_classic[] = {
 	{ .name = "rr", .what = "round robin, as PVM", .arrive = rr_arrive },
 	{ .name = "e-pvm", .what = "least opportunity cost at the start, all known",
 	  .arrive = epvm_arrive },
-	{ .name = "mosix", .what = "MOSIX's balancer: starts at home, moves by load",
-	  .arrive = home_arrive, .step = mosix_step, .gossip = true },
-	{ .name = "mosix-best", .what = "the same, but starts at the best known node",
-	  .arrive = best_arrive, .step = mosix_step, .gossip = true },
-	{ .name = "mosix+weight", .what = "the same, with weights by attained service",
-	  .arrive = home_arrive, .step = mosix_step, .gossip = true, .weights = true },
+	MOSIX("mosix", "MOSIX's balancer: starts at home, moves by load", home_arrive, gossiped,
+	      true, false),
+	MOSIX("mosix-best", "the same, but starts at the best known node", best_arrive, gossiped,
+	      true, false),
+	MOSIX("mosix-known", "the same, and each node knows all others as they are", best_arrive,
+	      all_known, false, false),
+	MOSIX("mosix+weight", "mosix with weights by attained service", home_arrive, gossiped,
+	      true, true),
+	MOSIX("mosix-best+weight", "mosix-best with weights", best_arrive, gossiped, true, true),
+	MOSIX("mosix-known+weight", "mosix-known with weights", best_arrive, all_known, false,
+	      true),
 	{ .name = "e-mosix", .what = "least opportunity cost, three random nodes known",
 	  .arrive = emosix_arrive, .step = emosix_step },
 	{ 0 },

@@ -55,6 +55,12 @@ static void add(struct sim_summary *summary, const struct sim_stats *stats,
 	summary->move_seconds += stats->move_seconds;
 	summary->move_bytes += stats->move_bytes;
 	summary->down_seconds += stats->down_seconds;
+	summary->time_off += stats->time_off;
+	summary->time_bias += stats->time_bias;
+	summary->down_off += stats->down_off;
+	summary->forecasts += (double)stats->forecasts;
+	summary->known_age += stats->known_age;
+	summary->known_samples += (double)stats->known_samples;
 	summary->wait += stats->wait_mean * jobs;
 	summary->wait_max = fmax(summary->wait_max, stats->wait_max);
 	summary->over_memory += stats->over_memory;
@@ -78,12 +84,16 @@ static void finish(struct sim_summary *summary, const struct sim_summary *refere
 			      &summary->aborted, &summary->lost, &summary->move_seconds,
 			      &summary->move_bytes, &summary->down_seconds,
 			      &summary->wait };
+	double *per_move[] = { &summary->time_off, &summary->time_bias, &summary->down_off };
 	unsigned i;
 
 	for (i = 0; i < sizeof(per_run) / sizeof(per_run[0]); i++)
 		*per_run[i] /= runs;
 	for (i = 0; i < sizeof(per_job) / sizeof(per_job[0]); i++)
 		*per_job[i] /= jobs ? (double)jobs : 1;
+	for (i = 0; i < sizeof(per_move) / sizeof(per_move[0]); i++)
+		*per_move[i] /= fmax(summary->forecasts, 1);
+	summary->known_age /= fmax(summary->known_samples, 1);
 	for (i = 0; i < runs; i++) {
 		/* a run without jobs is as good as any other */
 		if (reference->means[i] <= 0)
@@ -182,6 +192,10 @@ static const struct column {
 	C(NULL, lost, "%g", 1),
 	C(NULL, move_seconds, "%g", 1),
 	C(NULL, move_bytes, "%g", 1),
+	C(NULL, time_off, "%g", 1),
+	C(NULL, down_off, "%g", 1),
+	C(NULL, time_bias, "%g", 1),
+	C(NULL, known_age, "%g", 1),
 	C(NULL, wait_max, "%g", 1),
 	C(NULL, balanced_at, "%g", 1),
 	C(NULL, makespan, "%g", 1),

@@ -18,6 +18,11 @@ struct sim_summary {
 	double median, p95, worst;   /* slowdown; means of the runs', worst of all */
 	double moves, refused, aborted, lost; /* per job */
 	double move_seconds, move_bytes, down_seconds; /* per job */
+	double time_off, down_off;   /* mean |log(actual/forecast)| of what moves took, and stood still */
+	double time_bias;            /* the same with its sign */
+	double forecasts;
+	double known_age;            /* s, mean of what the first node knows of others by gossip */
+	double known_samples;
 	double wait, wait_max;       /* s until a job starts */
 	double over_memory;          /* node seconds per run */
 	double worst_memory;         /* share of a node's memory */

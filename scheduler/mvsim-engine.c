@@ -164,6 +164,9 @@ static void handle(struct sim *sim, const struct sim_event *event)
 	case SIM_EV_SCRIPT:
 		sim_script_run(sim, &sim->scenario->script[event->subject]);
 		return;
+	case SIM_EV_MESSAGE:
+		sim_message_arrive(sim, event->subject);
+		return;
 	}
 }
 
@@ -291,7 +294,7 @@ static void init_node(struct sim *sim, uint32_t node)
 	n->spec = &sim->scenario->nodes[node];
 	n->others = n->spec->others;
 	n->up = true;
-	n->lie = 1;
+	n->lie = n->boast = 1;
 	sim->ids[node] = sim_id(node);
 	sim_node_reset(sim, node);
 	/* Agents do not beat in time. */
@@ -349,6 +352,7 @@ static void finish(struct sim *sim)
 	free(sim->vectors);
 	free(sim->state);
 	free(sim->heap.events);
+	sim_post_free(sim);
 }
 
 static int by_value(const void *a, const void *b)
@@ -409,6 +413,7 @@ int sim_run(const struct sim_scenario *scenario, const struct sim_method *method
 	if (!method->weights)
 		sim.policy.weight_power = 0;
 	sched_random_seed(&sim.random, seed);
+	sched_random_seed(&sim.noise, sched_mix(seed, 2));
 	begin(&sim);
 	loop(&sim);
 	summarize(&sim, slowdowns);

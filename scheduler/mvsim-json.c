@@ -64,13 +64,9 @@ static int number_of(struct json_object *json, const struct sim_field *field, do
 	return 0;
 }
 
-int sim_json_number(struct json_object *json, const struct sim_field *field, char *base,
-		      const char *where, struct err *err)
+int sim_json_set(double value, const struct sim_field *field, char *base, const char *where,
+		 struct err *err)
 {
-	double value;
-
-	if (number_of(json, field, &value) < 0)
-		return err_set(err, 0, "%s: \"%s\" is not a number", where, field->name);
 	if (!(value >= field->min && value <= field->max))
 		return err_set(err, 0, "%s: \"%s\" must be between %g and %g", where,
 			       field->name, field->min, field->max);
@@ -85,6 +81,16 @@ int sim_json_number(struct json_object *json, const struct sim_field *field, cha
 		memcpy(base + field->at, &count, sizeof(count));
 	}
 	return 0;
+}
+
+int sim_json_number(struct json_object *json, const struct sim_field *field, char *base,
+		      const char *where, struct err *err)
+{
+	double value;
+
+	if (number_of(json, field, &value) < 0)
+		return err_set(err, 0, "%s: \"%s\" is not a number", where, field->name);
+	return sim_json_set(value, field, base, where, err);
 }
 
 static int set_field(struct json_object *json, const struct sim_field *field, char *base,

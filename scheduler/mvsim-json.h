@@ -28,6 +28,9 @@ struct json_object *sim_json_parse(const char *text, size_t len, size_t most,
  * not in it is refused. `where` is for messages. */
 int sim_json_fields(struct json_object *json, const struct sim_field *fields, void *base,
 		    const char *where, struct err *err);
+/* A number where the field says, if it is in its range. */
+int sim_json_set(double value, const struct sim_field *field, char *base, const char *where,
+		 struct err *err);
 int sim_json_number(struct json_object *json, const struct sim_field *field, char *base,
 		    const char *where, struct err *err);
 

@@ -5,12 +5,44 @@
 #include <assert.h>
 #include <math.h>
 
-static struct sched_forecast forecast(struct sim *sim, uint32_t job)
+static double noise(struct sim *sim)
 {
+	return exp(sim->scenario->params.move_noise * sched_random_normal(&sim->noise));
+}
+
+static void compare(struct sim_stats *stats, const struct sched_forecast *expected,
+		    const struct sched_forecast *actual)
+{
+	double off;
+
+	if (!(expected->time > 0 && expected->downtime > 0))
+		return;
+	off = log(actual->time / expected->time);
+	stats->forecasts++;
+	stats->time_off += fabs(off);
+	stats->time_bias += off;
+	stats->down_off += fabs(log(actual->downtime / expected->downtime));
+}
+
+/* What the move really takes. The forecast knows the usual link, and how fast the job has
+ * changed its memory until now; this time the network and both hosts are busier or less, and
+ * the job changes more or less. */
+static struct sched_forecast actual_cost(struct sim *sim, uint32_t job)
+{
+	struct sched_link link = sim->scenario->params.link;
+	struct sched_forecast expected, actual;
 	struct sched_job vector;
+	double factor = noise(sim);
 
 	sim_job_vector(sim, job, &vector);
-	return sched_forecast(&vector, &sim->scenario->params.link);
+	expected = sched_forecast(&vector, &link);
+	link.bandwidth /= factor;
+	link.setup *= factor;
+	link.resume *= factor;
+	vector.dirty *= noise(sim);
+	actual = sched_forecast(&vector, &link);
+	compare(&sim->stats, &expected, &actual);
+	return actual;
 }
 
 static void move_at_once(struct sim *sim, uint32_t job, uint32_t target)
@@ -38,7 +70,7 @@ bool sim_move(struct sim *sim, uint32_t job, uint32_t target)
 		move_at_once(sim, job, target);
 		return true;
 	}
-	cost = forecast(sim, job);
+	cost = actual_cost(sim, job);
 	j->target = target;
 	to->in++;
 	from->out++;
@@ -186,6 +218,12 @@ void sim_script_run(struct sim *sim, const struct sim_script *script)
 		break;
 	case SIM_LIE:
 		n->lie = script->value;
+		break;
+	case SIM_BOAST:
+		n->boast = script->value;
+		break;
+	case SIM_HIDE:
+		n->hides = script->value != 0;
 		break;
 	case SIM_WHATS:
 		break;

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Nodes: how fast their jobs run, and what their agents measure and tell. */
-#include "scheduler/gossip-wire.h"
 #include "scheduler/mvsim.h"
 
 #include <assert.h>
@@ -292,6 +291,17 @@ void sim_vector(struct sim *sim, uint32_t node, struct sched_node *vector)
 	}
 }
 
+void sim_told(struct sim *sim, uint32_t node, struct sched_node *vector)
+{
+	sim_vector(sim, node, vector);
+	vector->speed *= sim->nodes[node].boast;
+	if (!sim->nodes[node].hides)
+		return;
+	memset(vector->load, 0, sizeof(vector->load));
+	vector->run = vector->others = vector->jobs = 0;
+	vector->mem_free = vector->mem_total;
+}
+
 void sim_job_vector(struct sim *sim, uint32_t job, struct sched_job *vector)
 {
 	const struct sim_job *j = &sim->jobs[job];
@@ -321,33 +331,8 @@ void sim_job_vector(struct sim *sim, uint32_t job, struct sched_job *vector)
 	}
 }
 
-/* ---- what it tells ---- */
-
 bool sim_reachable(const struct sim *sim, uint32_t a, uint32_t b)
 {
 	return sim->nodes[a].up && sim->nodes[b].up &&
 	       sim->nodes[a].group == sim->nodes[b].group;
-}
-
-void sim_gossip_step(struct sim *sim, uint32_t node)
-{
-	static uint8_t message[GOSSIP_MESSAGE_MAX];
-	struct gossip *gossip = &sim->nodes[node].gossip;
-	uint32_t count = sim->scenario->node_count, to;
-	struct sched_node own;
-	uint64_t id;
-	size_t len;
-
-	sim_vector(sim, node, &own);
-	gossip_own(gossip, &own, (uint64_t)(sim->now * 1000), sim->now);
-	if (!gossip_pick(gossip, sim->ids, count, count, &sim->random, &id))
-		return;
-	to = sim_of_id(id);
-	len = gossip_write(gossip, sim->now, message, sizeof(message));
-	sim->stats.messages++;
-	sim->stats.bytes += len;
-	if (!sim_reachable(sim, node, to) ||
-	    sched_random_unit(&sim->random) < sim->scenario->params.loss)
-		return;
-	gossip_read(&sim->nodes[to].gossip, message, len, sim->now, NULL);
 }

@@ -45,6 +45,7 @@ static bool reserve(struct sim *sim, uint32_t from, uint32_t to,
 	sim_vector(sim, to, &vector);
 	reason = sched_admit(&sim->policy, &vector, job, expected,
 			     sim->scenario->params.file_rate, moves, sim->now);
+	sim_told(sim, to, &vector);
 	if (reason.why == SCHED_WHY_NONE)
 		sched_node_add(&vector, job);
 	if (to != from)
@@ -52,6 +53,16 @@ static bool reserve(struct sim *sim, uint32_t from, uint32_t to,
 	if (reason.why != SCHED_WHY_NONE)
 		sim->stats.refused++;
 	return reason.why == SCHED_WHY_NONE;
+}
+
+/* It has refused; it is not asked again in this decision. */
+static void leave_out(struct sched_job *job, uint64_t node)
+{
+	unsigned i = 0;
+
+	while (i < SCHED_NODE_LIST - 1 && job->never[i])
+		i++;
+	job->never[i] = node;
 }
 
 static bool try_place(struct sim *sim, uint32_t job)
@@ -73,6 +84,7 @@ static bool try_place(struct sim *sim, uint32_t job)
 			sim_start(sim, job, sim_of_id(place.reason.node));
 			return true;
 		}
+		leave_out(&vector, place.reason.node);
 	}
 	return false;
 }
@@ -241,12 +253,14 @@ static void ours_step(struct sim *sim, uint32_t node)
 				 sim_of_id(move.reason.node));
 			return;
 		}
+		leave_out(&sim->vectors[move.job], move.reason.node);
 	}
 }
 
 static const struct ours all = { .place = true, .move = true, .wait = true };
 static const struct ours nowait = { .place = true, .move = true };
 static const struct ours placing = { .place = true, .wait = true };
+static const struct ours homing = { .place = true };
 static const struct ours moving = { .move = true };
 static const struct ours nothing = { 0 };
 
@@ -257,11 +271,13 @@ static const struct ours nothing = { 0 };
 const struct sim_method sim_ours[] = {
 	OURS("monovisor", "placement, moves and weights", all, true),
 	OURS("mv-nowait", "the same, but jobs that fit nowhere start at home", nowait, true),
+	OURS("mv-even", "mv-nowait without weights", nowait, false),
 	OURS("mv-none", "each job stays at home, all weights are equal", nothing, false),
-	OURS("mv-place", "placement only", placing, false),
+	OURS("mv-place", "placement only; what fits nowhere waits", placing, false),
 	OURS("mv-move", "moves only", moving, false),
 	OURS("mv-weight", "weights only", nothing, true),
-	OURS("mv-place+move", "placement and moves", all, false),
+	OURS("mv-place+move", "monovisor without weights", all, false),
+	OURS("mv-best", "placement only; what fits nowhere starts at home", homing, false),
 	OURS("mv-place+weight", "placement and weights", placing, true),
 	OURS("mv-move+weight", "moves and weights", moving, true),
 	{ 0 },

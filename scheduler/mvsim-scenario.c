@@ -3,6 +3,7 @@
 
 #include "net/cleanup.h"
 #include "scheduler/mvsim-json.h"
+#include "scheduler/mvsim-trace.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -30,6 +31,8 @@ static const struct sim_field param_fields[] = {
 	F(NUMBER, "copy_cpu", sim_params, link.cpu, 0, 64),
 	F(BYTES, "file_rate", sim_params, file_rate, 1, 1e12),
 	F(NUMBER, "loss", sim_params, loss, 0, 0.99),
+	F(NUMBER, "delay", sim_params, delay, 0, 60),
+	F(NUMBER, "move_noise", sim_params, move_noise, 0, 3),
 	F(NUMBER, "step", sim_params, step, 0.01, 3600),
 	F(NUMBER, "limit", sim_params, limit, 1, MAX_TIME),
 	F(COUNT, "window", sim_params, window, 2, GOSSIP_WINDOW_MAX),
@@ -101,7 +104,7 @@ static const struct sim_field top_fields[] = {
 	{ "name", SIM_OTHER, 0, 0, 0 }, { "nodes", SIM_OTHER, 0, 0, 0 },
 	{ "jobs", SIM_OTHER, 0, 0, 0 }, { "workload", SIM_OTHER, 0, 0, 0 },
 	{ "events", SIM_OTHER, 0, 0, 0 }, { "params", SIM_OTHER, 0, 0, 0 },
-	{ "policy", SIM_OTHER, 0, 0, 0 },
+	{ "policy", SIM_OTHER, 0, 0, 0 }, { "trace", SIM_OTHER, 0, 0, 0 },
 	{ 0 },
 };
 
@@ -339,6 +342,18 @@ static int check_workload(const struct reader *reader, struct err *err)
 	return 0;
 }
 
+static int read_trace_name(struct reader *reader, struct json_object *top, struct err *err)
+{
+	const char *name = sim_json_text(top, "trace");
+
+	if (!sim_json_get(top, "trace"))
+		return 0;
+	if (!name || !*name)
+		return err_set(err, 0, "\"trace\" is not the name of a file");
+	reader->plan->trace = strdup(name);
+	return reader->plan->trace ? 0 : err_set(err, errno, "\"trace\"");
+}
+
 static int read_workload(struct reader *reader, struct json_object *top, struct err *err)
 {
 	struct sim_workload *workload = &reader->plan->workload;
@@ -346,8 +361,11 @@ static int read_workload(struct reader *reader, struct json_object *top, struct 
 
 	sim_workload_default(workload);
 	workload->kind = SIM_FIXED;
-	if (!json && reader->plan->scenario.job_count == 0)
-		return err_set(err, 0, "a scenario needs \"jobs\" or a \"workload\"");
+	if (reader->plan->trace && (json || reader->plan->scenario.job_count))
+		return err_set(err, 0, "a scenario with a \"trace\" has no other jobs");
+	if (!json && !reader->plan->trace && reader->plan->scenario.job_count == 0)
+		return err_set(err, 0, "a scenario needs \"jobs\", a \"workload\" or a "
+			       "\"trace\"");
 	if (!json)
 		return 0;
 	if (reader->plan->scenario.job_count)
@@ -370,6 +388,7 @@ static const char *const whats[] = {
 	[SIM_FAIL] = "fail", [SIM_RETURN] = "return", [SIM_DRAIN] = "drain",
 	[SIM_OPEN] = "open", [SIM_CUT] = "cut", [SIM_HEAL] = "heal",
 	[SIM_OTHERS] = "others", [SIM_LIE] = "lie",
+	[SIM_BOAST] = "boast", [SIM_HIDE] = "hide",
 };
 static_assert(sizeof(whats) / sizeof(whats[0]) == SIM_WHATS, "a name each");
 
@@ -476,6 +495,7 @@ static int read_plan(struct reader *reader, struct json_object *top, struct err 
 				  err) < 0)
 		return -1;
 	if (read_nodes(reader, top, err) < 0 || read_jobs(reader, top, err) < 0 ||
+	    read_trace_name(reader, top, err) < 0 ||
 	    read_workload(reader, top, err) < 0)
 		return -1;
 	if (read_events(reader, top, err) < 0)
@@ -498,6 +518,18 @@ int sim_plan_parse(const char *text, size_t len, struct sim_plan *plan, struct e
 	if (result < 0)
 		sim_plan_free(plan);
 	return result;
+}
+
+int sim_plan_param(struct sim_plan *plan, const char *name, double value, struct err *err)
+{
+	const struct sim_field *field = param_fields;
+
+	while (field->name && (field->type == SIM_BOOL || strcmp(field->name, name) != 0))
+		field++;
+	if (!field->name)
+		return err_set(err, 0, "no number of a scenario's parameters is named \"%.40s\"",
+			       name);
+	return sim_json_set(value, field, (char *)&plan->scenario.params, "params", err);
 }
 
 static char *read_file(const char *path, size_t *len, struct err *err)
@@ -527,6 +559,34 @@ static char *read_file(const char *path, size_t *len, struct err *err)
 	return NULL;
 }
 
+/* A name without a slash in front is one in the scenario's own directory. */
+static char *beside(const char *path, const char *name)
+{
+	const char *slash = strrchr(path, '/');
+	size_t directory = *name == '/' || !slash ? 0 : (size_t)(slash - path) + 1;
+	char *whole = sim_need(directory + strlen(name) + 1, 1);
+
+	memcpy(whole, path, directory);
+	strcpy(whole + directory, name);
+	return whole;
+}
+
+static int read_trace(const char *path, struct sim_plan *plan, struct err *err)
+{
+	cleanup_free char *file = beside(path, plan->trace), *text = NULL;
+	size_t len;
+
+	text = read_file(file, &len, err);
+	if (!text)
+		return -1;
+	free(plan->scenario.jobs);
+	plan->scenario.jobs = NULL;
+	if (sim_trace_parse(text, len, &plan->scenario, &plan->scenario.jobs,
+			    &plan->scenario.job_count, err) < 0)
+		return err_prefix(err, "%s", file);
+	return 0;
+}
+
 int sim_plan_load(const char *path, struct sim_plan *plan, struct err *err)
 {
 	cleanup_free char *text = NULL;
@@ -537,5 +597,8 @@ int sim_plan_load(const char *path, struct sim_plan *plan, struct err *err)
 		return -1;
 	if (sim_plan_parse(text, len, plan, err) < 0)
 		return err_prefix(err, "%s", path);
-	return 0;
+	if (!plan->trace || read_trace(path, plan, err) == 0)
+		return 0;
+	sim_plan_free(plan);
+	return -1;
 }

@@ -17,6 +17,10 @@ void sim_params_default(struct sim_params *params)
 			  .slowdown = 0.1, .cpu = 0.3 },
 		.file_rate = 11e6,
 		.step = 1,
+		/* A quiet network of one site. */
+		.loss = 0.001,
+		.delay = 0.005,
+		.move_noise = 0.5,
 		.limit = 1e8,
 		.window = 4,
 		.known = 4096,
@@ -52,6 +56,8 @@ void sim_scenario_free(struct sim_scenario *scenario)
 void sim_plan_free(struct sim_plan *plan)
 {
 	sim_scenario_free(&plan->scenario);
+	free(plan->trace);
+	plan->trace = NULL;
 }
 
 struct maker {
@@ -73,19 +79,6 @@ static double exponential(struct maker *maker, double mean)
 	return -log(unit(maker)) * mean;
 }
 
-/* Marsaglia's polar method: two would come out, one is enough. */
-static double normal(struct maker *maker)
-{
-	double x, y, s;
-
-	do {
-		x = 2 * sched_random_unit(&maker->random) - 1;
-		y = 2 * sched_random_unit(&maker->random) - 1;
-		s = x * x + y * y;
-	} while (s >= 1 || s == 0);
-	return x * sqrt(-2 * log(s) / s);
-}
-
 /* Marsaglia and Tsang, "A simple method for generating gamma variables", 2000;
  * shape of at least 1. */
 static double gamma_of(struct maker *maker, double shape, double scale)
@@ -93,7 +86,7 @@ static double gamma_of(struct maker *maker, double shape, double scale)
 	double d = shape - 1.0 / 3, c = 1 / sqrt(9 * d);
 
 	for (;;) {
-		double x = normal(maker), v = 1 + c * x;
+		double x = sched_random_normal(&maker->random), v = 1 + c * x;
 
 		if (v <= 0)
 			continue;

@@ -37,6 +37,7 @@ struct sim_plan {
 	struct sim_scenario scenario; /* nodes, script, parameters, fixed jobs */
 	struct sim_workload workload;
 	struct sched_policy policy;
+	char *trace; /* file of the jobs, which are read by sim_plan_load(); or NULL */
 };
 
 void sim_plan_free(struct sim_plan *plan);

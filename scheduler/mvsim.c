@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* mvsim: see docs/man/mvsim.1. */
 #include "config.h"
+#include "net/seal.h"
+#include "scheduler/gossip-wire.h"
 #include "scheduler/mvsim-builtin.h"
 #include "scheduler/mvsim-compare.h"
 #include "scheduler/mvsim-decide.h"
@@ -16,14 +18,15 @@
 #include <string.h>
 
 #define EXIT_USAGE 2
+#define ENTRIES ((SEAL_PAYLOAD_MAX - GOSSIP_HEADER) / GOSSIP_ENTRY) /* in a datagram */
 
 struct options {
 	const char *methods, *against;
-	const char *set[64];
-	unsigned set_count;
+	const char *set[64], *param[64];
+	unsigned set_count, param_count;
 	uint64_t seed;
 	double runs, nodes, window, observers, steps, loss, deaths, slow, stall, latency;
-	bool json, classic, free_moves;
+	bool json, classic, free_moves, adapt;
 };
 
 /* ---- run ---- */
@@ -72,25 +75,32 @@ static int number_of(const char *text, double *number)
 	return end == text || *end || errno || !isfinite(*number) ? -1 : 0;
 }
 
-static int set_policy(struct sim_plan *plan, const struct options *options,
-		      struct err *err)
+/* NAME=NUMBER; the name into `name`. */
+static int assignment(const char *text, char *name, size_t size, double *value, struct err *err)
 {
+	const char *equals = strchr(text, '=');
+
+	if (!equals || (size_t)(equals - text) >= size || number_of(equals + 1, value) < 0)
+		return err_set(err, 0, "\"%s\" is not NAME=NUMBER", text);
+	memcpy(name, text, (size_t)(equals - text));
+	name[equals - text] = '\0';
+	return 0;
+}
+
+static int set_numbers(struct sim_plan *plan, const struct options *options, struct err *err)
+{
+	char name[64];
+	double value;
 	unsigned i;
 
-	for (i = 0; i < options->set_count; i++) {
-		const char *equals = strchr(options->set[i], '=');
-		char name[64];
-		double value;
-
-		if (!equals || (size_t)(equals - options->set[i]) >= sizeof(name) ||
-		    number_of(equals + 1, &value) < 0)
-			return err_set(err, 0, "\"%s\" is not NAME=NUMBER",
-				       options->set[i]);
-		memcpy(name, options->set[i], (size_t)(equals - options->set[i]));
-		name[equals - options->set[i]] = '\0';
-		if (sched_policy_set(&plan->policy, name, value, err) < 0)
+	for (i = 0; i < options->set_count; i++)
+		if (assignment(options->set[i], name, sizeof(name), &value, err) < 0 ||
+		    sched_policy_set(&plan->policy, name, value, err) < 0)
 			return -1;
-	}
+	for (i = 0; i < options->param_count; i++)
+		if (assignment(options->param[i], name, sizeof(name), &value, err) < 0 ||
+		    sim_plan_param(plan, name, value, err) < 0)
+			return -1;
 	return 0;
 }
 
@@ -112,7 +122,7 @@ static int compare(struct sim_plan *plan, const struct options *options, struct 
 					     .runs = (unsigned)options->runs };
 	int result = -1;
 
-	if (set_policy(plan, options, err) == 0 &&
+	if (set_numbers(plan, options, err) == 0 &&
 	    choose_methods(&comparison, options, err) == 0)
 		result = sim_compare(&comparison, err);
 	if (result == 0 && options->json)
@@ -179,6 +189,8 @@ static int gossip(int argc, char **argv, const struct options *options, struct e
 	(void)argv;
 	if (argc)
 		return err_set(err, EINVAL, "gossip takes options only");
+	if (options->adapt)
+		config.window = gossip_window(config.nodes, ENTRIES);
 	if (config.observers == 0)
 		config.observers = config.nodes < 64 ? config.nodes : 64;
 	if (config.steps == 0 && config.window >= 2 && config.window < config.nodes)
@@ -314,9 +326,11 @@ static void usage(FILE *to)
 	      "  -m, --methods=A,B     which (mosix,monovisor)\n"
 	      "  -a, --against=A       that others are compared with (the first)\n"
 	      "      --set=NAME=NUMBER policy; may be repeated\n"
+	      "      --param=NAME=NUMBER parameter of the scenario; may be repeated\n"
 	      "      --free-moves      moves take no time and cost nothing\n"
 	      "  -N, --nodes=N         of gossip, swim, decide (64)\n"
 	      "  -w, --window=N        of gossip (16)\n"
+	      "      --adapt           of gossip: the window that mvd chooses\n"
 	      "      --steps=N, --observers=N   of gossip\n"
 	      "      --loss=SHARE      of messages, for gossip and swim (0)\n"
 	      "      --deaths=N, --slow=SHARE, --stall=SECONDS, --latency=SECONDS of swim\n"
@@ -325,8 +339,8 @@ static void usage(FILE *to)
 	      "      --help, --version\n", to);
 }
 
-enum { OPT_SET = 256, OPT_STEPS, OPT_OBSERVERS, OPT_LOSS, OPT_DEATHS, OPT_SLOW, OPT_STALL,
-       OPT_LATENCY, OPT_CLASSIC, OPT_FREE, OPT_HELP, OPT_VERSION };
+enum { OPT_SET = 256, OPT_PARAM, OPT_STEPS, OPT_OBSERVERS, OPT_LOSS, OPT_DEATHS, OPT_SLOW, OPT_STALL,
+       OPT_LATENCY, OPT_CLASSIC, OPT_FREE, OPT_ADAPT, OPT_HELP, OPT_VERSION };
 
 static const struct option long_options[] = {
 	{ "seed", required_argument, NULL, 's' },
@@ -334,8 +348,10 @@ static const struct option long_options[] = {
 	{ "methods", required_argument, NULL, 'm' },
 	{ "against", required_argument, NULL, 'a' },
 	{ "set", required_argument, NULL, OPT_SET },
+	{ "param", required_argument, NULL, OPT_PARAM },
 	{ "nodes", required_argument, NULL, 'N' },
 	{ "window", required_argument, NULL, 'w' },
+	{ "adapt", no_argument, NULL, OPT_ADAPT },
 	{ "steps", required_argument, NULL, OPT_STEPS },
 	{ "observers", required_argument, NULL, OPT_OBSERVERS },
 	{ "loss", required_argument, NULL, OPT_LOSS },
@@ -412,6 +428,9 @@ static int set_option(struct options *options, int option, struct err *err)
 	case OPT_CLASSIC:
 		options->classic = true;
 		return 0;
+	case OPT_ADAPT:
+		options->adapt = true;
+		return 0;
 	case OPT_FREE:
 		options->free_moves = true;
 		return 0;
@@ -419,6 +438,11 @@ static int set_option(struct options *options, int option, struct err *err)
 		if (options->set_count == sizeof(options->set) / sizeof(options->set[0]))
 			return err_set(err, 0, "too many --set");
 		options->set[options->set_count++] = optarg;
+		return 0;
+	case OPT_PARAM:
+		if (options->param_count == sizeof(options->param) / sizeof(options->param[0]))
+			return err_set(err, 0, "too many --param");
+		options->param[options->param_count++] = optarg;
 		return 0;
 	default:
 		return set_number(options, option, optarg, err);

@@ -56,13 +56,13 @@ struct sim_job_spec {
 };
 
 enum sim_what { SIM_FAIL, SIM_RETURN, SIM_DRAIN, SIM_OPEN, SIM_CUT, SIM_HEAL,
-		SIM_OTHERS, SIM_LIE, SIM_WHATS };
+		SIM_OTHERS, SIM_LIE, SIM_BOAST, SIM_HIDE, SIM_WHATS };
 
 struct sim_script {
 	double at;
 	enum sim_what what;
 	uint32_t node;
-	double value; /* SIM_OTHERS: how many; SIM_LIE: factor of the speed it claims */
+	double value; /* SIM_OTHERS: how many; SIM_LIE, SIM_BOAST: factor of the speed it claims */
 };
 
 struct sim_params {
@@ -70,6 +70,8 @@ struct sim_params {
 	struct sched_link link;
 	double file_rate;   /* bytes/s of home's files, or a peer's data, over the network */
 	double loss;        /* share of datagrams lost */
+	double delay;       /* s that one is under way, on average */
+	double move_noise;  /* what a move takes differs from the forecast: sigma of a lognormal factor */
 	double step;        /* s between two decisions of a node */
 	double limit;       /* s after which the simulation is given up */
 	unsigned window;    /* of the gossip */
@@ -119,10 +121,13 @@ struct sim_node {
 	uint32_t job_count, job_room;
 	double mem_used, mem_reserved;
 	double growth;     /* bytes/s that its jobs grow by, smoothed */
-	double others, lie;
+	double others;
+	double lie;        /* factor of its speed that it believes in itself */
+	double boast;      /* that it tells others, beside */
 	unsigned in, out;  /* moves under way */
 	unsigned group;    /* of nodes that hear each other */
 	bool up, draining, dirty;
+	bool hides;        /* it tells others that it has no load */
 	uint32_t held;     /* job that room is made for, or SIM_NOBODY */
 	double last;       /* jobs have run until */
 	uint32_t generation;
@@ -133,6 +138,17 @@ struct sim_node {
 	void *gossip_memory;
 };
 
+/* Messages under way. */
+struct sim_post {
+	struct sim_message {
+		uint8_t *bytes;
+		size_t len;
+		uint32_t from, to;
+	} *messages;
+	uint32_t count, room;
+	uint32_t *unused, unused_count; /* places of those that have arrived */
+};
+
 struct sim_stats {
 	double slowdown_mean, slowdown_median, slowdown_p95, slowdown_max;
 	double makespan, wait_mean, wait_max;
@@ -140,7 +156,11 @@ struct sim_stats {
 	double worst_memory;   /* largest share of a node's memory in use */
 	uint64_t moves, refused, aborted, lost, unfinished;
 	double move_seconds, move_bytes, down_seconds;
+	uint64_t forecasts;    /* moves begun, each with a forecast */
+	double time_off, down_off, time_bias; /* sums of |log(actual/forecast)|; with its sign */
 	uint64_t decisions, messages, bytes;
+	double known_age;      /* s, sum over samples of what the first node knows by gossip */
+	uint64_t known_samples;
 	double balanced_at;    /* s; later no node had more than its share and a job */
 	uint32_t most_moves;   /* of one job */
 };
@@ -162,6 +182,7 @@ struct sim {
 	const struct sim_method *method;
 	struct sched_policy policy;
 	struct sched_random random;
+	struct sched_random noise; /* of what no decision can know */
 	double now;
 	struct sim_job *jobs;
 	struct sim_node *nodes;
@@ -171,6 +192,7 @@ struct sim {
 	uint64_t *ids;      /* of all nodes, for gossip */
 	struct sched_job *vectors; /* of a node's jobs, while a decision is made */
 	struct sim_heap heap;
+	struct sim_post post;
 	uint32_t next_arrival, done, *arrivals;
 	bool chained;       /* some jobs start after others */
 	uint32_t started;   /* of the round robin */
@@ -199,6 +221,8 @@ double sim_run_queue(const struct sim_node *node);
 /* Without the job, a node's memory that is neither used nor promised. */
 double sim_free(const struct sim *sim, uint32_t node);
 void sim_vector(struct sim *sim, uint32_t node, struct sched_node *vector);
+/* What it tells others. */
+void sim_told(struct sim *sim, uint32_t node, struct sched_node *vector);
 void sim_job_vector(struct sim *sim, uint32_t job, struct sched_job *vector);
 static inline uint64_t sim_id(uint32_t node)
 {
@@ -226,12 +250,11 @@ void sim_watch(struct sim *sim);
 void sim_node_reset(struct sim *sim, uint32_t node); /* its agent starts anew */
 void sim_script_run(struct sim *sim, const struct sim_script *script);
 void sim_gossip_step(struct sim *sim, uint32_t node);
+void sim_message_arrive(struct sim *sim, uint32_t message);
+void sim_post_free(struct sim *sim);
 bool sim_reachable(const struct sim *sim, uint32_t a, uint32_t b);
 
 enum sim_kind { SIM_EV_DONE, SIM_EV_WATCH, SIM_EV_STEP, SIM_EV_ROUND, SIM_EV_STOP, SIM_EV_MOVED,
-		SIM_EV_SCRIPT };
-
-
-
+		SIM_EV_SCRIPT, SIM_EV_MESSAGE };
 
 #endif

@@ -5,6 +5,30 @@
 
 #include <math.h>
 
+static double second_fastest(const struct sched_view *view, unsigned first, unsigned count)
+{
+	double most = view->self->speed, second = 0;
+	unsigned i;
+
+	for (i = 0; i < count; i++) {
+		const struct sched_node *node = &view->peers[(first + i) % view->count];
+		double speed = node->id == view->self->id ? 0 : node->speed;
+
+		second = fmax(second, fmin(speed, most));
+		most = fmax(most, speed);
+	}
+	return second;
+}
+
+void sched_ask_among(struct sched_ask *ask, const struct sched_view *view,
+		     const struct sched_job *job, unsigned first, unsigned count)
+{
+	double believed = view->policy->lead * second_fastest(view, first, count);
+
+	sched_ask(ask, view->policy, job, view->self);
+	ask->speed = fmin(ask->speed, fmax(believed, view->self->speed));
+}
+
 /* Cost of the job at the node; INFINITY when it cannot go there. */
 static double cost_at(const struct sched_view *view, const struct sched_ask *ask,
 		      const struct sched_node *node)
@@ -40,7 +64,7 @@ struct sched_place sched_place(const struct sched_view *view,
 	struct sched_ask ask;
 	unsigned i;
 
-	sched_ask(&ask, view->policy, job, view->self);
+	sched_ask_among(&ask, view, job, 0, view->count);
 	home = cost_at(view, &ask, view->self);
 	for (i = 0; i < view->count; i++)
 		if (view->peers[i].id != view->self->id)

@@ -18,6 +18,14 @@ struct sched_view {
 	double bandwidth; /* of the network, bytes/s */
 };
 
+/*
+ * sched_ask() with what speeds are believed, from the claims of `count` peers from `first` on,
+ * round the end of the array. One node's word is not enough: beyond `trust` times the own
+ * speed, and beyond `lead` times what a second node claims or this one has, nobody is believed.
+ */
+void sched_ask_among(struct sched_ask *ask, const struct sched_view *view,
+		     const struct sched_job *job, unsigned first, unsigned count);
+
 struct sched_place {
 	const struct sched_node *node; /* NULL: the job has to wait */
 	double cost;

@@ -21,6 +21,7 @@ const struct sched_policy_entry sched_policy_entries[] = {
 	ENTRY(lookahead, "s", 0, 3600, 10, "of the jobs' growth that must still fit"),
 	ENTRY(pressure, "", 0, 1, 0.1, "share of time waited for memory that is too much"),
 	ENTRY(trust, "", 1, 1000, 3, "times the own speed that a node is believed to have"),
+	ENTRY(lead, "", 1, 1000, 1.25, "times the second fastest that the fastest is believed to be"),
 	ENTRY(surprise, "", 1, 100, 1.5, "times its expected cost that a target refuses at"),
 	ENTRY(weight_power, "", 0, 4, 1, "weights fall with the age to this power"),
 	ENTRY(weight_ratio, "", 1, 10000, 100, "largest to smallest weight"),

@@ -26,6 +26,7 @@ struct sched_policy {
 	double lookahead;     /* s of growth that must still fit */
 	double pressure;      /* share of time waited for memory that counts as shortage */
 	double trust;         /* times this node's speed that another can be believed to have */
+	double lead;          /* times the next fastest claim that a node can be believed to have */
 	double surprise;      /* times its expected cost that a target may refuse at */
 	double weight_power;  /* weights fall with the age to this power; 0: all equal */
 	double weight_ratio;  /* largest to smallest weight */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "scheduler/random.h"
 
+#include <math.h>
+
 static uint64_t rotate(uint64_t value, int bits)
 {
 	return value << bits | value >> (64 - bits);
@@ -55,6 +57,19 @@ uint64_t sched_random_below(struct sched_random *random, uint64_t bound)
 double sched_random_unit(struct sched_random *random)
 {
 	return (double)(sched_random_next(random) >> 11) * 0x1p-53;
+}
+
+/* Marsaglia's polar method: two would come out, one is enough. */
+double sched_random_normal(struct sched_random *random)
+{
+	double x, y, s;
+
+	do {
+		x = 2 * sched_random_unit(random) - 1;
+		y = 2 * sched_random_unit(random) - 1;
+		s = x * x + y * y;
+	} while (s >= 1 || s == 0);
+	return x * sqrt(-2 * log(s) / s);
 }
 
 uint64_t sched_mix(uint64_t a, uint64_t b)

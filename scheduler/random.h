@@ -22,6 +22,8 @@ uint64_t sched_random_next(struct sched_random *random);
 uint64_t sched_random_below(struct sched_random *random, uint64_t bound);
 /* At least 0 and less than 1. */
 double sched_random_unit(struct sched_random *random);
+/* Of the standard normal distribution. */
+double sched_random_normal(struct sched_random *random);
 
 /* A number made of two, as a hash would; no state. */
 uint64_t sched_mix(uint64_t a, uint64_t b);

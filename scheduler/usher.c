@@ -114,7 +114,7 @@ static const struct sched_node *try_job(const struct sched_view *view,
 		      job->tried < view->policy->retry ? SCHED_WHY_RETRY : SCHED_WHY_NONE;
 	if (reason->why != SCHED_WHY_NONE)
 		return NULL;
-	sched_ask(&wish.ask, view->policy, job, view->self);
+	sched_ask_among(&wish.ask, view, job, 0, view->count);
 	node = any_room(&wish, draw, reason);
 	if (!node)
 		return NULL;

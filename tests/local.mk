@@ -13,6 +13,7 @@ include tests/sched.mk
 include tests/bench.mk
 include tests/builds.mk
 include tests/sched-e2e.mk
+include tests/node.mk
 
 EXTRA_DIST += tests/lanes.mk
 -include $(top_srcdir)/tests/lanes.mk

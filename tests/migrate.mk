@@ -3,6 +3,7 @@
 migrate_tests = \
 	tests/e2e/migrate-bytes.sh \
 	tests/e2e/migrate-crash.sh \
+	tests/e2e/migrate-live.sh \
 	tests/e2e/migrate-lost.sh \
 	tests/e2e/migrate-many.sh \
 	tests/e2e/migrate-programs.sh \
@@ -13,7 +14,7 @@ migrate_tests = \
 	tests/e2e/tour-move.sh
 
 dist_check_SCRIPTS += $(migrate_tests)
-dist_noinst_SCRIPTS += tests/mover tests/move-relay tests/crash-table tests/tour-move tests/tree-work tests/moving.sh
+dist_noinst_SCRIPTS += tests/ask-peer tests/mover tests/move-relay tests/crash-table tests/tour-move tests/tree-work tests/moving.sh
 TESTS += $(migrate_tests)
 
 # What became of each case of the crash matrix, for docs/crash-matrix.md.

@@ -27,6 +27,17 @@ tests_unit_test_sched_sim_SOURCES = tests/unit/test-sched-sim.c $(sched_world)
 tests_unit_test_sched_sim_CFLAGS = $(sched_test_cflags) $(JSON_C_CFLAGS)
 tests_unit_test_sched_sim_LDADD = $(mvsim_libs) $(CMOCKA_LIBS)
 
+check_PROGRAMS += tests/unit/test-sched-trace tests/fuzz/fuzz-trace
+TESTS += tests/unit/test-sched-trace tests/fuzz/fuzz-trace
+
+tests_unit_test_sched_trace_SOURCES = tests/unit/test-sched-trace.c
+tests_unit_test_sched_trace_CFLAGS = $(sched_test_cflags) $(JSON_C_CFLAGS)
+tests_unit_test_sched_trace_LDADD = $(mvsim_libs) $(CMOCKA_LIBS)
+
+tests_fuzz_fuzz_trace_SOURCES = tests/fuzz/fuzz-trace.c tests/fuzz/standalone.h
+tests_fuzz_fuzz_trace_CFLAGS = $(AM_CFLAGS) $(JSON_C_CFLAGS)
+tests_fuzz_fuzz_trace_LDADD = $(mvsim_libs)
+
 # Includes the scenario's reader itself; see CONTRIBUTING.md for libFuzzer.
 tests_fuzz_fuzz_scenario_SOURCES = tests/fuzz/fuzz-scenario.c tests/fuzz/standalone.h
 tests_fuzz_fuzz_scenario_CFLAGS = $(AM_CFLAGS) $(JSON_C_CFLAGS)

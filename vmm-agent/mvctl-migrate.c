@@ -61,14 +61,6 @@ static void on_progress(void *ctx, struct json_object *event)
 	draw(1 - left / all, (double)agent_number(progress, "bytes"));
 }
 
-static bool lacks_link(struct json_object *result)
-{
-	struct json_object *linked;
-
-	return json_object_object_get_ex(result, "linked", &linked) &&
-	       !json_object_get_boolean(linked);
-}
-
 static void print_result(FILE *out, struct json_object *result)
 {
 	char from[80], to[80];
@@ -76,15 +68,14 @@ static void print_result(FILE *out, struct json_object *result)
 	long long linked_ms = agent_number(result, "linked_ms");
 
 	fprintf(out, "moved from %s to %s in %.2f s, stopped for %lld ms; "
-		"%.1f MiB sent in %lld round%s%s\n",
+		"%.1f MiB sent in %lld round%s\n",
 		print_clean(from, sizeof(from), agent_string(result, "from")),
 		print_clean(to, sizeof(to), agent_string(result, "to")),
 		(double)(linked_ms ? linked_ms :
 			 agent_number(result, "total_ms")) / 1000,
 		agent_number(result, "downtime_ms"),
 		(double)agent_number(result, "bytes") / MIB, rounds,
-		rounds == 1 ? "" : "s",
-		lacks_link(result) ? "; mvrun has not reached it there yet" : "");
+		rounds == 1 ? "" : "s");
 }
 
 int do_migrate(const struct mvctl_options *options, struct err *err)

@@ -339,12 +339,23 @@ struct known {
 	const GPtrArray *domains;
 };
 
+/* Ours, but another node has its microVM: what is here is of an older copy, whose
+ * agent was killed. */
+static bool is_elsewhere(const struct jobs *jobs, const struct job *job)
+{
+	return job->host && !job->absent && !job->migration && !job->leftover &&
+	       !arrivals_expects(jobs->arrivals, job->facts.uuid);
+}
+
 /* One that is still on its way is in no table yet. */
 static bool is_known(void *ctx, const char *uuid)
 {
 	const struct known *known = ctx;
+	const struct job *job = jobs_find(known->jobs, uuid);
 
-	return jobs_find(known->jobs, uuid) || is_listed(known->domains, uuid);
+	if (is_listed(known->domains, uuid))
+		return true;
+	return job && !is_elsewhere(known->jobs, job);
 }
 
 void jobs_reconcile(struct jobs *jobs, GPtrArray *domains)

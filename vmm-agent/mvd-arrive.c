@@ -31,6 +31,7 @@
 #define LOOK_S 10
 #define STREAM_MS 10000
 #define LINK_MS 60000
+#define MAX_CLOCK_SKEW_MS (60 * 1000)
 #define USERFAULTFD "/proc/sys/vm/unprivileged_userfaultfd"
 
 struct reservation {
@@ -269,7 +270,7 @@ struct wish {
 	unsigned memory, incarnation, vsock_port;
 	enum accel accel;
 	const char *cpu, *home;
-	int64_t qemu;
+	int64_t qemu, time;
 	bool postcopy;
 };
 
@@ -312,8 +313,9 @@ static int read_wish(struct wish *wish, struct json_object *body,
 	wish->cpu = text_of(body, "cpu");
 	wish->postcopy = flag_of(body, "postcopy");
 	wish->home = text_of(body, "home");
+	wish->time = number_of(body, "time");
 	if (!uuid_normalize(wish->uuid, text_of(body, "uuid")) ||
-	    memory < 1 || memory > G_MAXINT32 || !*wish->home ||
+	    memory < 1 || memory > G_MAXINT32 || !*wish->home || wish->time < 0 ||
 	    !accel_find(text_of(body, "accel"), &wish->accel))
 		return err_set(err, 0, "the question is not understood");
 	wish->memory = (unsigned)memory;
@@ -376,6 +378,18 @@ static int check_postcopy(struct mvd *mvd, const struct wish *wish,
 		       "vm.unprivileged_userfaultfd=1\" there");
 }
 
+/* A job lives by its home's clock, and files by their server's. */
+static int check_clock(const struct wish *wish, struct err *err)
+{
+	int64_t ahead = g_get_real_time() / 1000 - wish->time;
+
+	if (ABS(ahead) <= MAX_CLOCK_SKEW_MS)
+		return 0;
+	return err_set(err, 0, "its clock is %lld s %s that of the node where "
+		       "the job is", (long long)ABS(ahead) / 1000,
+		       ahead > 0 ? "ahead of" : "behind");
+}
+
 static int check_memory(struct mvd *mvd, const struct wish *wish,
 			struct err *err)
 {
@@ -413,6 +427,7 @@ static struct reservation *reserve(struct arrivals *arrivals, const char *from,
 	if (check_software(mvd, wish, err) < 0 ||
 	    check_processor(mvd, wish, err) < 0 ||
 	    check_postcopy(mvd, wish, err) < 0 ||
+	    check_clock(wish, err) < 0 ||
 	    check_memory(mvd, wish, err) < 0 ||
 	    check_place(mvd, wish, err) < 0)
 		return NULL;

@@ -10,7 +10,6 @@
 #include <string.h>
 
 #define STEP 1.0        /* s from gossip to gossip */
-#define AGE_WANTED 8.0  /* s: average age of what is known, as a large cluster's window gives */
 #define MAX_AGE 120.0   /* s; what is older is forgotten */
 #define URGENT_GAP 0.2  /* s between two urgent messages */
 #define URGENT_NODES 3  /* get one */
@@ -41,11 +40,7 @@ static bool is_member(void *data, uint64_t id)
 
 static unsigned window_for(unsigned nodes)
 {
-	unsigned window = MIN(nodes, ENTRIES);
-
-	if (nodes > ENTRIES)
-		window = MAX(window, gossip_window_for(nodes, AGE_WANTED));
-	return CLAMP(window, 2, GOSSIP_WINDOW_MAX);
+	return gossip_window(nodes, ENTRIES);
 }
 
 /* A message as datagrams: each is one, of a part of the entries. */

@@ -106,16 +106,9 @@ void home_start(struct job *job)
 
 /* Judging copies */
 
-static bool is_confirmed(const struct job *job)
+bool home_is_linked(const struct job *job)
 {
 	return !job->absent && job->confirmed >= job->facts.incarnation;
-}
-
-bool home_is_linked(const struct job *job, const char *host)
-{
-	const char *here = job->host ? job->host : job->mvd->node;
-
-	return is_confirmed(job) && strcmp(here, host) == 0;
 }
 
 static void heard_of(struct job *job)
@@ -128,7 +121,7 @@ static void heard_of(struct job *job)
 /* The same copy under a higher number. */
 static void renumber(struct job *job, unsigned incarnation)
 {
-	bool confirmed = is_confirmed(job);
+	bool confirmed = home_is_linked(job);
 
 	job->facts.incarnation = incarnation;
 	if (confirmed)
@@ -241,7 +234,7 @@ static enum verdict judge_known(struct job *job, const char *host,
 	if (job->stage != JOB_UP)
 		return VERDICT_WAIT;
 	/* One that has forgotten its number, in a restart, will claim it again. */
-	if (claim->incarnation < job->facts.incarnation && is_confirmed(job))
+	if (claim->incarnation < job->facts.incarnation && home_is_linked(job))
 		return moved ? VERDICT_DESTROY : VERDICT_WAIT;
 	if (!is_acceptable(job, host, claim->incarnation))
 		return VERDICT_WAIT;
@@ -356,7 +349,7 @@ void home_ended(struct jobs *jobs, const char *host, const char *uuid,
 		job->heard = now_ms();
 	} else if (job_is_ending(job)) {
 		job_destroyed(job);
-	} else if (job->confirmed && !is_confirmed(job)) {
+	} else if (job->confirmed && !home_is_linked(job)) {
 		/* mvrun never had a link to it: the copy that it has one to may
 		 * be there still. */
 		lose_copy(job);
@@ -388,7 +381,7 @@ void home_claim(struct jobs *jobs, const char *host, const char *uuid,
 		heard_of(job);
 		renumber(job, incarnation);
 		answer_claim(question, "keep");
-	} else if (is_confirmed(job)) {
+	} else if (home_is_linked(job)) {
 		answer_claim(question, "destroy");
 	} else if ((job->absent || job->lost) &&
 		   incarnation >= job->facts.incarnation) {

@@ -254,8 +254,8 @@ void home_take_back(struct job *job);
 void home_moving(struct job *job, const char *to, unsigned incarnation);
 /* mvrun has a link to the incarnation, or its link has refused it. */
 void home_linked(struct job *job, unsigned incarnation, bool linked);
-/* The job is at `host`, and mvrun has its link to it. */
-bool home_is_linked(const struct job *job, const char *host);
+/* mvrun has had a link to the copy that is the job. */
+bool home_is_linked(const struct job *job);
 
 /* Transports: mvd-attach.c */
 

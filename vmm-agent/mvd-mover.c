@@ -10,14 +10,15 @@
 #define MOVE_MS (24 * 3600 * 1000)
 #define TICK_MS 50
 #define LOOK_TICKS 10 /* between two looks at how far it is */
-#define LINK_S 15     /* for mvrun to reach its guest where it is now */
+#define LINK_S 30     /* for mvrun to reach its guest where it is now */
 #define ASK_MS 3000
 
 struct mover {
 	int refs;
 	struct job *job;       /* a reference */
 	struct client *client; /* a reference */
-	char *to;
+	char *from, *to;
+	unsigned incarnation; /* before the move */
 	guint timer;
 	unsigned ticks;
 	bool asking, over, aborted;
@@ -33,6 +34,7 @@ static void mover_unref(struct mover *mover)
 	job_unref(mover->job);
 	client_unref(mover->client);
 	json_object_put(mover->figures);
+	g_free(mover->from);
 	g_free(mover->to);
 	g_free(mover);
 }
@@ -68,31 +70,51 @@ static void lose_sight(struct mover *mover, const char *why)
 	end(mover);
 }
 
-static void tell_figures(struct mover *mover, bool linked)
+static void tell_figures(struct mover *mover)
 {
 	struct json_object *event = event_new("migrated");
 
-	/* Only its home knows that. */
-	if (!mover->job->foreign)
-		event_add_bool(mover->figures, "linked", linked);
-	if (linked)
-		event_add_number(mover->figures, "linked_ms",
-				 (g_get_monotonic_time() - mover->since) / 1000);
 	json_object_object_add(event, "result", mover->figures);
 	mover->figures = NULL;
 	client_send(mover->client, event);
 	end(mover);
 }
 
+static void tell_linked(struct mover *mover)
+{
+	event_add_number(mover->figures, "linked_ms",
+			 (g_get_monotonic_time() - mover->since) / 1000);
+	tell_figures(mover);
+}
+
+static bool is_at(const struct job *job, const char *node)
+{
+	const char *at = job->host ? job->host : job->mvd->node;
+
+	return !job->absent && strcmp(at, node) == 0;
+}
+
 /* The guest runs at its target; its user has it back when mvrun is linked to it. */
 static void look_for_link(struct mover *mover)
 {
 	const struct job *job = mover->job;
-	bool linked = !job->foreign && home_is_linked(job, mover->to);
+	g_autofree char *text = NULL;
 
-	if (linked || job->foreign || job->stage != JOB_UP ||
-	    g_get_monotonic_time() > mover->link_by)
-		tell_figures(mover, linked);
+	/* Only its home knows of links; and it may have ended at its target. */
+	if (job->foreign || job->stage != JOB_UP) {
+		tell_figures(mover);
+	} else if (is_at(job, mover->to) && job->freeze.paused) {
+		tell_figures(mover); /* a guest that is stopped says nothing */
+	} else if (is_at(job, mover->to) && home_is_linked(job)) {
+		tell_linked(mover);
+	} else if (is_at(job, mover->from) && home_is_linked(job) &&
+		   job->facts.incarnation > mover->incarnation) {
+		text = g_strdup_printf("its copy there could not go on; it runs "
+				       "at %s", mover->from);
+		fail(mover, text);
+	} else if (g_get_monotonic_time() > mover->link_by) {
+		lose_sight(mover, "mvrun has no link to it there yet");
+	}
 }
 
 static void succeed(struct mover *mover, struct json_object *figures)
@@ -122,7 +144,7 @@ static void on_reply(void *ctx, const struct peer_reply *reply)
 	else if (!reply->answer)
 		fail(mover, reply->error);
 	else if (json_object_object_get_ex(reply->answer, "gone", &gone))
-		fail(mover, "it has ended, or is just moving");
+		fail(mover, "it has just ended there, or left");
 	else
 		succeed(mover, json_object_get(reply->answer));
 }
@@ -241,6 +263,8 @@ void mover_begin(struct job *job, struct client *client, const char *to,
 	mover->refs = 1;
 	mover->job = job_ref(job);
 	mover->client = client_ref(client);
+	mover->from = g_strdup(job->host ? job->host : job->mvd->node);
+	mover->incarnation = job->facts.incarnation;
 	mover->to = g_strdup(strcmp(to, "home") == 0 ? job->facts.home : to);
 	if (obstacle) {
 		fail(mover, obstacle);

@@ -11,6 +11,7 @@ number of nodes, every death noticed, nobody wrongly declared dead at 1 % loss.
 import argparse
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -48,16 +49,18 @@ def mean(runs, field):
     return sum(run[field] for run in runs) / len(runs)
 
 
-def gossip_arguments(nodes, seed, *more):
-    return ["gossip", f"--nodes={nodes}", f"--window={WINDOW}", f"--seed={seed}", *more]
+def gossip_arguments(nodes, seed, *more, adapt=False):
+    window = "--adapt" if adapt else f"--window={WINDOW}"
+    return ["gossip", f"--nodes={nodes}", window, f"--seed={seed}", *more]
 
 
-def measure_ages(mvsim, sizes, seeds):
+def measure_ages(mvsim, sizes, seeds, adapt=False):
     """To the end, where ages no longer change."""
     rows = []
     for nodes in sizes:
-        runs = run_all(mvsim, [gossip_arguments(nodes, seed) for seed in seeds])
-        row = {"nodes": nodes, "window": WINDOW, "runs": runs, "bytes": mean(runs, "bytes")}
+        runs = run_all(mvsim, [gossip_arguments(nodes, seed, adapt=adapt) for seed in seeds])
+        row = {"nodes": nodes, "window": runs[0]["window"], "seeds": len(seeds),
+               "command": runs[0]["command"], "runs": runs, "bytes": mean(runs, "bytes")}
         for what in "average", "maximum":
             row[what] = mean(runs, what)
             row[what + "_formula"] = runs[0][what + "_formula"]
@@ -65,14 +68,16 @@ def measure_ages(mvsim, sizes, seeds):
     return rows
 
 
-def measure_large(mvsim, sizes, seed):
+def measure_large(mvsim, sizes, seed, steps=100):
     """The first steps only: how many entries are at most so old."""
     rows = []
     for run in run_all(
-        mvsim, [gossip_arguments(n, seed, "--steps=100", "--observers=16") for n in sizes]
+        mvsim, [gossip_arguments(n, seed, f"--steps={steps}", "--observers=16") for n in sizes]
     ):
         row = {"nodes": run["nodes"], "window": WINDOW, "bytes": run["bytes"],
-               "up_to": run["up_to"], "runs": [run]}
+               "up_to": run["up_to"], "runs": [run], "command": run["command"],
+               "average_formula": run["average_formula"],
+               "maximum_formula": run["maximum_formula"]}
         for age, got, want in run["up_to"][2:]:
             row[f"up_to_{age:.0f}"] = got
             row[f"up_to_{age:.0f}_formula"] = want
@@ -229,25 +234,36 @@ def main():
     if options.check:
         ages = measure_ages(options.mvsim, (64, 256), (1, 2))
         large = measure_large(options.mvsim, (5000,), 1)
+        longer = []
+        adaptive = measure_ages(options.mvsim, (128,), (1, 2), adapt=True)
         detector = measure_detector(options.mvsim, 64, (0.01, 0.1), (0,), (1, 2), 4)
     else:
         ages = measure_ages(options.mvsim, (64, 128, 256, 512, 1024), (1, 2, 3))
+        ages += measure_ages(options.mvsim, (4096,), (1,))
+        adaptive = measure_ages(options.mvsim, (16, 32, 64, 128, 256, 512), (1, 2, 3), adapt=True)
         large = measure_large(options.mvsim, (10000, 100000), 1)
+        longer = measure_large(options.mvsim, (10000,), 1, steps=1000)
         detector = measure_detector(options.mvsim, 256, (0, 0.01, 0.1), (0, 0.1),
                                     (1, 2, 3, 4, 5), 8)
-    print_ages(ages)
-    print_large(large)
+    print_ages(ages + adaptive)
+    print_large(large + longer)
     print_detector(detector)
     if options.directory:
         with open(os.path.join(options.directory, "gossip.json"), "w") as out:
-            json.dump({"ages": ages, "large": large, "detector": detector}, out, indent=1)
+            usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+            json.dump({"ages": ages, "adaptive": adaptive, "large": large, "longer": longer,
+                       "detector": detector,
+                       "cpu_minutes": (usage.ru_utime + usage.ru_stime) / 60}, out, indent=1)
             out.write("\n")
         if shutil.which("gnuplot"):
             plot_ages(os.path.join(options.directory, "gossip.svg"), ages)
             plot_detector(os.path.join(options.directory, "swim.svg"), detector)
     check_ages(ages)
-    check_bytes(ages + large)
-    check_large(large)
+    check_bytes(ages + large + longer)
+    check_large(large + longer)
+    for row in adaptive:
+        promise(row["average"] < 8.5, f"with {row['nodes']} nodes and the window that mvd chooses "
+                f"what is known is {row['average']:.1f} steps old")
     check_detector(detector)
     for failure in failures:
         print("not so:", failure, file=sys.stderr)

@@ -3,6 +3,7 @@
 """README.in with the numbers filled in, as README.md on standard output.
 
 	@{FILE:PATH:FORMAT}                            one number, or text
+	@{FILE:PATH / PATH:FORMAT}                     a ratio
 	@table FILE PATH[,PATH...] | TITLE:FIELD:FORMAT | ...    a row for each element
 
 FILE is a JSON file of this directory. A PATH is of names and indices, separated by dots; a row's
@@ -70,7 +71,10 @@ def table(line):
 
 def inline(found):
     name, path, form = found[1].split(":")
-    return text_of(find(load(name), path), form)
+    value, *divisors = (find(load(name), part) for part in path.split(" / "))
+    for divisor in divisors:
+        value /= divisor
+    return text_of(value, form)
 
 
 def main():

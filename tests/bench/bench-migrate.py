@@ -261,7 +261,12 @@ def move_by_virsh(job, target, *options):
         _, stderr = process.communicate(timeout=LIMIT)
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGINT)  # gives the migration up
-        process.communicate(timeout=ANSWER_LIMIT)
+        try:
+            process.communicate(timeout=ANSWER_LIMIT)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            raise TimeoutError("virsh could not give its migration up") from None
         if process.returncode:
             return {"error": f"not done in {LIMIT} s, given up"}
     clock = (time.monotonic() - begin) * 1000
@@ -272,6 +277,8 @@ def move_by_virsh(job, target, *options):
                      "--rawstats", job.uuid]).stdout.splitlines():
         name, _, value = line.partition(":")
         stats[name.strip()] = value.strip()
+    if "downtime" not in stats:  # ended by the signal, and libvirt keeps no figures
+        raise TimeoutError(f"virsh was not done in {LIMIT} s")
     return {"clock_ms": clock, "downtime_ms": int(stats["downtime"]),
             "bytes": int(stats["memory_processed"]),
             "rounds": int(stats["memory_iteration"])}

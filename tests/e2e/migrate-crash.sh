@@ -29,7 +29,7 @@ damages=(mvd-source mvd-target mvd-home long-mvd-source long-mvd-target long-mvd
 	interrupt mvrun node-source node-target)
 selection=(reserve:mvd-target prepare:ctrl-c midway:mvd-source midway:no-memory
 	switch:libvirtd-target attach:mvd-home transfer:mvrun midway:node-source
-	attach:mvd-source@source)
+	attach:mvd-source@source midway:cut-target transfer:full-disk release:mvd-target@target)
 RANDOM=${MV_SEED:=$RANDOM}
 export MVD_HOLD_DIR=$tmp/hold
 mkdir "$MVD_HOLD_DIR"
@@ -44,7 +44,6 @@ applies() { # MOMENT DAMAGE PLACE-OF-HOME
 		;;
 	reserve:qemu-target* | announce:qemu-target* | prepare:qemu-target* | transfer:qemu-target*) return 1 ;;
 	attach:qemu-source* | release:qemu-source*) return 1 ;;
-	attach:ctrl-c*) return 1 ;; # the move is over, mvctl has ended
 	esac
 }
 
@@ -86,7 +85,7 @@ fill_disk() { # NODE
 		for dir in /run /var/lib/libvirt /var/log/libvirt; do
 			used=$(df -k --output=used $dir | tail -n 1)
 			mount -o remount,size=$((used + 4))k $dir
-			! head -c 1M /dev/zero >$dir/full 2>/dev/null
+			if head -c 1M /dev/zero >$dir/full 2>/dev/null; then exit 1; fi
 		done'
 }
 
@@ -261,7 +260,7 @@ move_begin() { # MOMENT
 	switch) relay_begin libvirt switch ;;
 	esac
 	wait_until 60 is_held "$1"
-	[ "$1" = attach ] || ! has_ended $mover || fail "the move was over before the damage: $(cat "$tmp/move.out")"
+	! has_ended $mover || fail "the move was over before the damage: $(cat "$tmp/move.out")"
 }
 
 move_end() { # MOMENT: sets $moved to the status of mvctl
@@ -411,6 +410,8 @@ one_case() { # MOMENT DAMAGE PLACE-OF-HOME
 	applies "$@" || fail "there is nothing like $1:$2@$3"
 	outcome= dead=
 	job_is_ready "$3"
+	# What stands there if the test ends here.
+	note_outcome "$@" FAILED
 	move_begin "$1"
 	damage_begins "$2"
 	[ "$2" != ctrl-c ] || [ "$1" != midway ] || wait_until 60 is_given_up
@@ -429,8 +430,7 @@ one_case() { # MOMENT DAMAGE PLACE-OF-HOME
 	afterwards "$1" "$2"
 	relay_end
 	if [ -n "$job_pid" ]; then
-		# At home, what an agent that was killed has left there goes with the job.
-		[ "$(other "$copy_at")" = $home ] || wait_until 90 lab_has_no_file "$(other "$copy_at")"
+		wait_until 90 lab_has_no_file "$(other "$copy_at")"
 		job_moves "$(other "$copy_at")"
 		count_goes_on
 	else
@@ -438,7 +438,11 @@ one_case() { # MOMENT DAMAGE PLACE-OF-HOME
 	fi
 	printf '%-9s %-16s %-6s %3d s  %s: %s\n' "$@" $((SECONDS - from)) "$outcome" \
 		"$(tail -n 1 "$tmp/move.out" | sed 's/^mvctl: //')"
-	[ -z "${MV_CASES:-}" ] || echo "$3 $1 $2 $outcome" >>"$MV_CASES"
+	note_outcome "$@" "$outcome"
+}
+
+note_outcome() { # MOMENT DAMAGE PLACE-OF-HOME OUTCOME
+	[ -z "${MV_CASES:-}" ] || echo "$3 $1 $2 $4" >>"$MV_CASES"
 }
 
 # The source's libvirt has ended the transfer, which would wait for ever.

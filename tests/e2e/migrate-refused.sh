@@ -158,7 +158,7 @@ printf '#!/bin/sh\nLD_PRELOAD=%s exec %s "$@"\n' "$tmp/ahead/ahead.so" "$(comman
 chmod 755 "$tmp/ahead/mvd"
 PATH=$tmp/ahead:$PATH restart_mvd node2
 meet
-refused 'the clock of node2 is 3[0-9]{3} s off' mvctl migrate "$job_pid" node2
+refused 'node2 cannot take it: its clock is 3[56][0-9][0-9] s ahead of that of the node where the job is' mvctl migrate "$job_pid" node2
 restart_mvd node2
 meet
 
@@ -167,6 +167,31 @@ refused 'node2 does not answer' mvctl migrate "$job_pid" node2
 no_start 'cannot start it at node2: ' --on node2
 "$mvlab" heal node2
 meet
+
+# ---- what a target says of a job that it cannot run: asked with the certificate of a node ----
+
+qemu=$(lab_virsh node1 version | sed -n 's/^Running hypervisor: QEMU //p' | awk -F. '{ print $1 * 1000000 + $2 * 1000 + $3 }')
+uuid=$(lab_virsh node1 list --uuid | head -n 1)
+
+target_says() { # REGEX ASKING-NODE ASKED-ADDRESS [FIELD:VALUE]...: of `reserve`
+	local wish="\"op\":\"reserve\",\"incarnation\":2,\"cpus\":1,\"home\":\"node1\",\"qemu\":$qemu" field
+	local -A fields=([uuid]=\"00000000-0000-4000-8000-000000000001\" [memory]=64 [accel]=\"tcg\" [cpu]=\"\" [time]=$(date +%s000))
+	for field in "${@:4}"; do
+		fields[${field%%:*}]=${field#*:}
+	done
+	for field in "${!fields[@]}"; do
+		wish+=",\"$field\":${fields[$field]}"
+	done
+	status 0 lab_on "$2" timeout 60 "$MV_SRCDIR/tests/ask-peer" "$3" /run/mvnode/lib/cluster "{$wish}"
+	says "\"refused\": \".*$1"
+}
+
+target_says 'the job runs there already' node2 10.77.0.1 "uuid:\"$uuid\""
+target_says '(under KVM, which does not work there|its processor is not of the model Nonesuch)' node1 10.77.0.2 'accel:"kvm"' 'cpu:"Nonesuch"'
+target_says 'its clock is [0-9]+ s ahead of' node1 10.77.0.2 time:1000
+for wrong in time:-1 memory:-5 memory:1e99 'uuid:"../../etc"' 'accel:7'; do
+	target_says 'not understood' node1 10.77.0.2 "$wrong"
+done
 
 # ---- twice at once, and one that ends meanwhile ----
 
@@ -185,7 +210,29 @@ grep -Eq '^moved from node1 to node2 in [0-9.]+ s, stopped for [0-9]+ ms; [0-9.]
 	"$tmp/first.out"
 job_is_at node2
 goes_on
-lab_on node1 mvctl migrate "$job_pid" home
+
+# The other way home asks the host; mvctl ends when mvrun is linked to where the job is.
+for stage in transfer attach; do
+	: >"$MVD_HOLD_DIR/$stage"
+done
+lab_exec node1 mvctl migrate --json "$job_pid" home >"$tmp/first.out" 2>"$tmp/first.err" &
+holder=$!
+wait_until 60 grep -q held "$MVD_HOLD_DIR/transfer"
+status 1 lab_on node1 mvctl migrate "$job_pid" home
+says 'just moving already'
+rm "$MVD_HOLD_DIR/transfer"
+wait_until 60 grep -q held "$MVD_HOLD_DIR/attach"
+sleep 1
+! has_ended $holder || fail "mvctl does not wait for the link: $(cat "$tmp/first.out" "$tmp/first.err")"
+rm "$MVD_HOLD_DIR/attach"
+wait $holder
+python3 - "$tmp/first.out" <<-'END'
+	import json, sys
+	said = json.load(open(sys.argv[1]))
+	assert 0 < said["downtime_ms"] <= said["total_ms"] <= said["linked_ms"], said
+	assert 0 < said["bytes"] < said["uncompressed"] <= said["memory"] + (64 << 20), said
+	assert (said["from"], said["to"]) == ("node2", "node1"), said
+END
 job_is_at node1
 
 # ---- Ctrl-C: nobody waits for the move, and it is given up ----

@@ -107,4 +107,30 @@ done
 count_goes_on
 move node2
 count_end
+
+# ---- its clock is home's, wherever it is: this mvrun's differs from that of all nodes ----
+
+faketime=$(find /usr/lib -name libfaketime.so.1 | head -n 1)
+[ -n "$faketime" ] || fail "there is no libfaketime (package faketime)"
+mkdir "$tmp/fast"
+printf '#!/bin/sh\nLD_PRELOAD=%s FAKETIME=+40s DONT_FAKE_MONOTONIC=1 exec %s "$@"\n' "$faketime" "$(command -v mvrun)" >"$tmp/fast/mvrun"
+chmod 755 "$tmp/fast/mvrun"
+
+clock_is_ours() {
+	rm -f "$tmp/clock"
+	wait_until 60 test -s "$tmp/clock"
+	# It was written some time before it is read.
+	python3 -c 'import sys, time; sys.exit(not 30 < float(open(sys.argv[1]).read()) - time.time() < 41)' "$tmp/clock"
+}
+# shellcheck disable=SC2016
+PATH=$tmp/fast:$PATH lab_job=clock lab_job_start $home --on node1 env -u LD_PRELOAD -u FAKETIME sh -c '
+	echo ready
+	while :; do date +%s.%N >"$0.new"; mv "$0.new" "$0"; sleep 0.3; done' "$tmp/clock"
+for node in node2 $home node1; do
+	wait_until 60 clock_is_ours
+	move $node
+done
+wait_until 60 clock_is_ours
+lab_on $home kill "$job_pid"
+lab_job=clock lab_job_end 143
 lab_is_clean

@@ -27,6 +27,8 @@ lab_on node1 "$MV_SRCDIR/tests/mover" "$job_pid" "$moves" node2 home
 packed=$(ls job.*.xz | wc -l)
 touch enough
 lab_job_end 0
+# So moves fell inside a compression, not only between two.
+[ "$packed" -lt "$moves" ] || fail "$packed compressions ended within $moves moves"
 echo "$moves moves while $packed times $(stat -c %s "$image") bytes were packed"
 for result in job.*.xz; do
 	cmp native.xz "$result"

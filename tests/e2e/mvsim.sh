@@ -22,6 +22,20 @@ if [ "$("$mvsim" run published --seed=6 --json | tail -n 3)" = \
 	fail "two seeds, one result"
 fi
 
+# A trace: comments, a job of three processors, one that was cancelled, one of little CPU time.
+cat >"$tmp/tiny.swf" <<-'EOF'
+	; Version: 2.2
+	; Computer: made up
+
+	1 100 5 40 1 30 2048 1 60 -1 1 3 1 -1 1 -1 -1 -1
+	2 130 0 20 3 -1 1024 3 60 -1 1 4 1 -1 1 -1 -1 -1
+	3 140 0 -1 -1 -1 -1 2 60 -1 5 4 1 -1 1 -1 -1 -1
+	4 150 0 9 1 6 -1 1 60 4096 1 -1 1 -1 1 -1 2 10
+EOF
+echo '{"name": "tiny", "nodes": [{"name": "n", "count": 4}], "trace": "tiny.swf"}' >"$tmp/tiny.json"
+"$mvsim" run "$tmp/tiny.json" --methods=rr,monovisor >"$tmp/traced"
+grep -q '^tiny: 5 jobs' "$tmp/traced" || fail "the trace: $(cat "$tmp/traced")"
+
 refused() { # STATUS WORDS ARGUMENT...
 	local expected=$1 words=$2
 	shift 2
@@ -42,6 +56,12 @@ write "{$nodes, \"jobs\": [{\"cpu\": 1e300}]}"
 refused 1 'must be between' run "$tmp/bad.json"
 write '{"name": "t", "nodes": [{"name": "a", "count": 100001}]}'
 refused 1 'count' run "$tmp/bad.json"
+write "{$nodes, \"trace\": \"there-is-none.swf\"}"
+refused 1 'cannot open .*/there-is-none.swf' run "$tmp/bad.json"
+write "{$nodes, \"trace\": \"bad.json\"}"
+refused 1 'line 1: there must be' run "$tmp/bad.json"
+write "{$nodes, \"trace\": \"tiny.swf\", \"jobs\": [{}]}"
+refused 1 'has no other jobs' run "$tmp/bad.json"
 write 'no JSON'
 refused 1 'bad.json: not a JSON object' run "$tmp/bad.json"
 refused 1 'cannot open' run "$tmp/there-is-none.json"
@@ -50,6 +70,11 @@ refused 1 'there is no method "magic"' run published --methods=magic
 refused 1 'is not among the methods' run published --against=rr
 refused 1 'margin must be between' run published --set=margin=-1
 refused 1 'is not NAME=NUMBER' run published --set=margin
+refused 1 'is not NAME=NUMBER' run published --param=delay=
+refused 1 'no number of a scenario' run published --param=magic=1
+refused 1 'no number of a scenario' run published --param=free_moves=1
+refused 1 'must be between' run published --param=delay=1e9
+refused 1 'not a whole number' run published --param=window=2.5
 refused 2 'is not a seed' run published --seed=x
 refused 2 'is not a number' run published --runs=0
 refused 2 'needs one scenario' run

@@ -143,7 +143,7 @@ double world_cost(const struct world *world, const struct sched_job *job,
 {
 	struct sched_ask ask;
 
-	sched_ask(&ask, &world->policy, job, &world->self);
+	sched_ask_among(&ask, &world->view, job, 0, world->view.count);
 	return sched_cost(&ask, &world->policy, node, world->view.bandwidth);
 }
 

@@ -530,6 +530,8 @@ static void formulas_agree_with_the_paper(void **state)
 		assert_float_equal(gossip_maximum_age(known[i][0], 16), known[i][2],
 				   known[i][2] / 100);
 	}
+	for (i = 1; i <= 20; i++) /* of few nodes all, at least what fits */
+		assert_int_equal(gossip_window(i, 11), i < 2 ? 2 : i < 11 ? i : 11);
 	for (i = 0; i < sizeof(n) / sizeof(n[0]); i++) {
 		/* A window of all is as good as it can be; a smaller one is worse. */
 		for (w = 4; w <= 16; w *= 2) {
@@ -538,6 +540,10 @@ static void formulas_agree_with_the_paper(void **state)
 			assert_true(gossip_maximum_age(n[i], w) >
 				    gossip_average_age(n[i], w));
 		}
+		w = gossip_window((unsigned)n[i], 11);
+		assert_true(w == GOSSIP_WINDOW_MAX ||
+			    gossip_average_age(n[i], w) < GOSSIP_AGE_WANTED);
+		assert_true(w == 11 || gossip_average_age(n[i], w - 1) >= GOSSIP_AGE_WANTED);
 		w = gossip_window_for(n[i], 12);
 		assert_true(gossip_average_age(n[i], w) < 12);
 		assert_true(gossip_average_age(n[i], w - 1) >= 12);

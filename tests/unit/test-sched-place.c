@@ -344,6 +344,54 @@ static void a_lie_has_a_limit(void **state)
 	}
 }
 
+static double believed(const struct world *world, const struct sched_view *view)
+{
+	struct sched_job job = { .age = 1, .use = 1 };
+	struct sched_ask ask;
+
+	sched_ask_among(&ask, view, &job, 0, view->count);
+	assert_true(ask.speed >= world->self.speed);
+	assert_true(ask.speed <= world->policy.trust * world->self.speed);
+	return ask.speed;
+}
+
+/* One node's word raises what is believed by `lead` at most; two that claim the same are
+ * believed as far as `trust` goes; and nobody can lower it. */
+static void one_nodes_word_is_not_enough(void **state)
+{
+	struct world world = { .random = seed };
+	unsigned i, k;
+
+	(void)state;
+	for (i = 0; i < ROUNDS; i++) {
+		double before, after, most;
+
+		world_make(&world);
+		world.policy.lead = world_between(&world.random, 1, 3);
+		if (world.view.count < 2 || world.view.count + 1 >= WORLD_NODES)
+			continue;
+		most = world.self.speed;
+		for (k = 0; k < world.view.count; k++)
+			most = fmax(most, world.peers[k].speed);
+		before = believed(&world, &world.view);
+		/* one more, that lies */
+		world.peers[world.view.count] = world_node(&world.random, 1000);
+		world.peers[world.view.count++].speed = SCHED_MAX_SPEED;
+		after = believed(&world, &world.view);
+		assert_true(after >= before);
+		assert_true(after <= fmax(world.policy.lead * most, world.self.speed));
+		/* the order does not matter */
+		world_shuffle(&world.random, world.peers, world.view.count,
+			      sizeof(world.peers[0]));
+		assert_true(believed(&world, &world.view) == after);
+		/* another one that says so */
+		world.peers[world.view.count] = world_node(&world.random, 1001);
+		world.peers[world.view.count++].speed = SCHED_MAX_SPEED;
+		assert_true(believed(&world, &world.view) ==
+			    world.policy.trust * world.self.speed);
+	}
+}
+
 /* A job goes where its data is when the network is what counts. */
 static void a_job_goes_to_its_data(void **state)
 {
@@ -392,6 +440,7 @@ int main(void)
 		cmocka_unit_test(cost_rises_with_load),
 		cmocka_unit_test(choice_is_monotone),
 		cmocka_unit_test(a_lie_has_a_limit),
+		cmocka_unit_test(one_nodes_word_is_not_enough),
 		cmocka_unit_test(a_job_goes_to_its_data),
 	};
 

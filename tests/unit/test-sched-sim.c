@@ -134,6 +134,51 @@ static void a_seed_determines_everything(void **state)
 	}
 }
 
+/* ---- what no decision can know ---- */
+
+#define MOVING "{\"name\": \"m\", \"nodes\": [{\"name\": \"n\", \"count\": 4, \"memory\": \"1G\"}]," \
+	"\"workload\": {\"kind\": \"pareto\", \"rate\": 1, \"count\": 24, \"least\": 50, \"most\": 500," \
+	"\"memory_least\": \"9M\", \"memory_most\": \"90M\", \"home\": \"n-1\"}, \"params\": {"
+
+static void moves_take_what_no_forecast_knows(void **state)
+{
+	struct sim_stats exact = stats_of(MOVING "\"move_noise\": 0}}", "mosix", 3);
+	struct sim_stats little = stats_of(MOVING "\"move_noise\": 0.2}}", "mosix", 3);
+	struct sim_stats much = stats_of(MOVING "\"move_noise\": 1}}", "mosix", 3);
+
+	(void)state;
+	assert_in_range(exact.forecasts, 10, 10000);
+	assert_true(exact.time_off < 1e-6 && exact.down_off < 1e-6);
+	/* The mean of |x| is sigma sqrt(2/pi) for what is proportional to the factor. */
+	assert_true(little.time_off / (double)little.forecasts > 0.08);
+	assert_true(little.time_off / (double)little.forecasts < 0.3);
+	assert_true(much.time_off / (double)much.forecasts > 0.4);
+	assert_true(much.time_off / (double)much.forecasts < 2);
+}
+
+static double known_age(const char *params)
+{
+	char text[1024];
+	struct sim_stats stats;
+
+	sprintf(text, MOVING "%s}}", params);
+	stats = stats_of(text, "monovisor", 3);
+	assert_in_range(stats.known_samples, 100, 1000000);
+	return stats.known_age / (double)stats.known_samples;
+}
+
+static void delay_and_loss_make_information_older(void **state)
+{
+	double now = known_age("\"delay\": 0, \"loss\": 0");
+	double late = known_age("\"delay\": 2, \"loss\": 0");
+	double lossy = known_age("\"delay\": 0, \"loss\": 0.6");
+
+	(void)state;
+	/* A message that takes two seconds is older by them, and may come after a newer one. */
+	assert_true(late > now + 1);
+	assert_true(lossy > 1.5 * now);
+}
+
 /* ---- what the scheduler must not do ---- */
 
 /* Nodes of any kind, jobs that come and go, nodes that fail, are drained and cut off. */
@@ -224,9 +269,9 @@ static void it_comes_to_rest(void **state)
 	}
 }
 
-static double honest_cost(const char *name)
+static double cost_of(const char *name, const char *method)
 {
-	return stats_of(sim_builtin_find(name)->text, "monovisor", 3).slowdown_mean;
+	return stats_of(sim_builtin_find(name)->text, method, 3).slowdown_mean;
 }
 
 static void check_trouble(const char *text)
@@ -242,8 +287,8 @@ static void check_trouble(const char *text)
 /* The abuse and the trouble that the evaluation measures, in short. */
 static void trouble_is_survived(void **state)
 {
-	static const char *const names[] = { "oscillate", "liar", "visitor", "drained",
-					     "usher" };
+	static const char *const names[] = { "oscillate", "liar", "boaster", "hider", "visitor",
+					     "drained", "usher" };
 	unsigned i;
 
 	(void)state;
@@ -255,8 +300,11 @@ static void trouble_is_survived(void **state)
 		      "\"from\": 20, \"rate\": 500, \"count\": 200, \"least\": 20, \"most\": 200,"
 		      "\"memory_least\": \"16M\", \"memory_most\": \"1G\", \"home\": \"n-1\"},"
 		      "\"params\": {\"bandwidth\": 1.1e8, \"window\": 8}}");
-	/* A liar costs the others something, not their lives. */
-	assert_true(honest_cost("liar") < 3 * honest_cost("honest"));
+	/* A liar costs the others something, and less than MOSIX loses by it. */
+	assert_true(cost_of("liar", "monovisor") < 1.5 * cost_of("honest", "monovisor"));
+	assert_true(cost_of("boaster", "monovisor") < 1.5 * cost_of("honest", "monovisor"));
+	assert_true(cost_of("hider", "monovisor") < 1.5 * cost_of("honest", "monovisor"));
+	assert_true(cost_of("liar", "monovisor") < cost_of("liar", "mosix"));
 }
 
 /* ---- the generators ---- */
@@ -453,6 +501,8 @@ int main(void)
 		cmocka_unit_test(jobs_share_a_cpu),
 		cmocka_unit_test(one_job_after_the_other),
 		cmocka_unit_test(a_seed_determines_everything),
+		cmocka_unit_test(moves_take_what_no_forecast_knows),
+		cmocka_unit_test(delay_and_loss_make_information_older),
 		cmocka_unit_test(never_over_memory),
 		cmocka_unit_test(it_comes_to_rest),
 		cmocka_unit_test(trouble_is_survived),
