@@ -1,12 +1,13 @@
 # Read by GNU make as it is, not by automake. With "make -j2 check" two tests go at a time: one of those
-# that start microVMs, and one of all others. The former wait much; two of them at once
-# would be too much for two processors.
-e2e_logs = $(filter tests/e2e/%.log,$(TEST_LOGS))
+# that make a lab of nodes, and one of all others. Either kind waits much, and two
+# labs at once would be too much for two processors.
+lab_logs = $(filter tests/e2e/cluster.log tests/e2e/lab.log tests/e2e/migrate-%.log tests/e2e/tour-move.log \
+	tests/e2e/gossip.log tests/e2e/doctor-cluster.log tests/e2e/discover.log tests/e2e/sched-%.log,$(TEST_LOGS))
 
 # Each after the one before it, of those that are to be run at all.
 one_by_one = $(foreach log,$(1),$(if $(log_before),$(eval $(log): | $(log_before)))$(eval log_before := $(log)))
 
 log_before :=
-$(call one_by_one,$(e2e_logs))
+$(call one_by_one,$(lab_logs))
 log_before :=
-$(call one_by_one,$(filter-out $(e2e_logs),$(TEST_LOGS)))
+$(call one_by_one,$(filter-out $(lab_logs),$(TEST_LOGS)))

@@ -14,7 +14,7 @@
 #	$lab/node1/pid       the holder: its pid, and when it started
 #	$lab/node1/ready     it has made its namespaces
 #	$lab/node1/keep      all is well: it outlives the command that made it
-#	$lab/node1/options   HOME-TREE CPUS MEMORY SCHEDULE
+#	$lab/node1/options   HOME-TREE CPUS MEMORY SCHEDULE DOMAIN-GROUPS
 #	$lab/node1/lib       the agent's state
 #	$lab/node1/*.log     of the holder, of libvirtd and of mvd
 #
@@ -129,21 +129,24 @@ node_plug_in() { # NODE
 # ---- a node ----
 
 node_start() { # NODE: what it is to be is in its file "options"
-	local dir=$lab/$1 tree
-	read -r tree _ <"$dir/options"
-	holder_start "$dir" node --fork --kill-child --pid --mount --net --uts --ipc \
+	local dir=$lab/$1 groups own=()
+	read -r _ _ _ _ groups <"$dir/options"
+	# Then its own group is the root of what it sees, as libvirt expects.
+	[ "$groups" != yes ] || own=(--cgroup)
+	holder_start "$dir" node "${own[@]}" --fork --kill-child --pid --mount --net --uts --ipc \
 		--propagation private || return
 	node_plug_in "$1" || fail "cannot connect $1 with the switch"
 }
 
-node_make() { # NODE HOME-TREE CPUS MEMORY SCHEDULE
+node_make() { # NODE HOME-TREE CPUS MEMORY SCHEDULE DOMAIN-GROUPS
 	local dir=$lab/$1
 	mkdir -p "$dir"/{etc,lib}
-	echo "$2 $3 $4 $5" >"$dir/options"
+	echo "$2 $3 $4 $5 $6" >"$dir/options"
 	node_new_uuid >"$dir/uuid"
 	node_configure "$dir/etc" "$(cat "$dir/uuid")"
+	[ "$6" = no ] || sed -i 's/^cgroup_controllers .*/cgroup_controllers = [ "cpu" ]/' "$dir/etc/qemu.conf"
 	[ "$2" = no ] || node_make_tree "$1"
-	cgroup_make "$1" "$3" "$4" || fail "cannot limit $1: $cgroup_trouble"
+	cgroup_make "$1" "$3" "$4" "$6" || fail "cannot limit $1: $cgroup_trouble"
 	node_start "$1"
 }
 
@@ -229,7 +232,7 @@ mvd_answers() { # NODE
 mvd_start() { # NODE OPTION...
 	local node=$1 schedule
 	shift
-	read -r _ _ _ schedule <"$lab/$node/options"
+	read -r _ _ _ schedule _ <"$lab/$node/options"
 	[ "$schedule" = yes ] || set -- --set place=no --set balance=no --set usher=no --set weights=no "$@"
 	daemon_start "$node" mvd mvd --state-dir /run/mvnode/lib "$@"
 	daemon_wait "$node" mvd
@@ -256,12 +259,14 @@ daemon_wait() { # NODE NAME
 cgroup_trouble=
 
 # Makes a control group for a node and writes where it is into its file "cgroups".
-cgroup_make() { # NODE CPUS MEMORY (MiB), 0: no limit
+cgroup_make() { # NODE CPUS MEMORY (MiB) DOMAIN-GROUPS; 0: no limit
 	local root
 	: >"$lab/$1/cgroups"
-	[ "$2 $3" != "0 0" ] || return 0
+	[ "$2 $3 $4" != "0 0 no" ] || return 0
 	root=$(findmnt -n -t cgroup2 -o TARGET | head -n 1)
-	if [ -n "$root" ] && grep -qw cpu "$root/cgroup.controllers"; then
+	if [ "$4" = yes ]; then
+		cgroup_make_v1 "$@"
+	elif [ -n "$root" ] && grep -qw cpu "$root/cgroup.controllers"; then
 		cgroup_make_v2 "$root" "$@"
 	else
 		cgroup_make_v1 "$@"
@@ -342,7 +347,8 @@ cgroup_removed() { # DIRECTORY-OF-NODE
 	local dir
 	[ -s "$1/cgroups" ] || return 0
 	while read -r dir; do
-		[ ! -d "$dir" ] || rmdir "$dir" || return
+		# libvirt's groups for its domains are in it.
+		[ ! -d "$dir" ] || find "$dir" -depth -type d -exec rmdir {} + || return
 		[ "${dir##*/}" != "${1##*/}" ] || rmdir "${dir%/*}" 2>/dev/null
 	done <"$1/cgroups"
 	return 0

@@ -477,6 +477,17 @@ static struct json_object *describe(const struct arrivals *arrivals,
 	return answer;
 }
 
+static int admit(struct mvd *mvd, const struct wish *wish, struct json_object *body,
+		 struct err *err)
+{
+	g_autofree char *home = g_strdup(wish->home);
+	struct job_facts facts = { .home = home, .memory = wish->memory,
+				   .accel = wish->accel };
+
+	g_strlcpy(facts.uuid, wish->uuid, sizeof(facts.uuid));
+	return scheduler_admit(mvd, &facts, body, true, err);
+}
+
 void arrivals_reserve(struct arrivals *arrivals, const char *from,
 		      struct json_object *body, struct peer_question *question)
 {
@@ -485,7 +496,7 @@ void arrivals_reserve(struct arrivals *arrivals, const char *from,
 	struct reservation *r = NULL;
 
 	if (read_wish(&wish, body, &err) == 0 &&
-	    scheduler_admit(arrivals->mvd, wish.uuid, wish.home, body, true, &err) == 0)
+	    admit(arrivals->mvd, &wish, body, &err) == 0)
 		r = reserve(arrivals, from, &wish, &err);
 	if (r)
 		peer_answer(question, describe(arrivals, r, wish.accel));

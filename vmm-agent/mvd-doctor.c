@@ -9,10 +9,12 @@
 #include "vmm-agent/mvd-kit.h"
 #include "vmm-agent/mvd-libvirt.h"
 #include "vmm-agent/mvd-probe.h"
+#include "vmm-agent/mvd-scheduler.h"
 #include "vmm-agent/mvd-vsock.h"
+#include "vmm-agent/mvd-weigh.h"
 
+#include <math.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #define LOW_MEMORY 512 /* MiB */
 
@@ -132,10 +134,21 @@ static void check_socket(struct json_object *checks, const struct mvd *mvd)
 /* Not having them is no fault: all jobs then weigh the same. */
 static void check_weights(struct json_object *checks, const struct mvd *mvd)
 {
-	doctor_add(checks, "weights", true, g_strdup(
-		!mvd->config.settings.weights ? "switched off (mvctl set weights yes)" :
-		geteuid() == 0 ? "old jobs yield to young ones, by their niceness" :
-		"all jobs weigh the same: only root's agent can take niceness back"), "");
+	if (mvd->scheduler)
+		doctor_add(checks, "weights", true,
+			   g_strdup(weigh_text(load_weigh(mvd->scheduler->load))), "");
+}
+
+static void check_forecasts(struct json_object *checks, const struct mvd *mvd)
+{
+	const struct sched_forecast_error *error =
+		mvd->scheduler ? &mvd->scheduler->error : NULL;
+
+	if (error && error->count)
+		doctor_add(checks, "forecasts", true, g_strdup_printf(
+			"of %lu moves that were decided here the time was forecast, and was "
+			"usually wrong by %.0f %%", error->count, 100 * expm1(error->spread)),
+			"");
 }
 
 struct json_object *doctor_to_json(struct mvd *mvd)
@@ -150,6 +163,7 @@ struct json_object *doctor_to_json(struct mvd *mvd)
 	check_vsock(checks);
 	check_memory(checks);
 	check_weights(checks, mvd);
+	check_forecasts(checks, mvd);
 	check_socket(checks, mvd);
 	return checks;
 }

@@ -23,6 +23,7 @@ void job_facts_copy(struct job_facts *to, const struct job_facts *from)
 	to->group = g_strdup(from->group);
 	to->only = g_strdup(from->only);
 	to->never = g_strdup(from->never);
+	to->near = g_strdup(from->near);
 }
 
 static xmlNode *find(xmlXPathContext *context, const char *path)
@@ -84,6 +85,18 @@ static bool set_facts(xmlXPathContext *context, const struct job_facts *facts)
 	return true;
 }
 
+/* Its CPU weight: each node gives its own, and one that has no control groups would
+ * refuse a domain that wants one. */
+static void drop_weight(xmlXPathContext *context)
+{
+	xmlNode *shares = find(context, "/domain/cputune/shares");
+
+	if (shares) {
+		xmlUnlinkNode(shares);
+		xmlFreeNode(shares);
+	}
+}
+
 static void set_place(xmlXPathContext *context,
 		      const struct domain_place *place)
 {
@@ -113,6 +126,7 @@ char *domain_move_xml(const char *xml, const struct domain_place *place,
 				   BAD_CAST DOMAIN_METADATA_URI);
 	if (context && set_facts(context, facts)) {
 		set_place(context, place);
+		drop_weight(context);
 		xmlDocDumpMemory(doc, &bytes, &len);
 		text = g_strdup((const char *)bytes);
 		xmlFree(bytes);

@@ -63,6 +63,7 @@ struct job_facts {
 	bool pin, stay_home;
 	char *group;   /* that it is in, or NULL */
 	char *only, *never; /* nodes, separated by commas, or NULL: --on, --not-on */
+	char *near;    /* UUID of another job of its home, or NULL: --near */
 	unsigned kind; /* enum job_kind */
 	uint64_t age_ms; /* CPU time that it had before it came here, at speed 1 */
 	bool probe;    /* no job: the agent's test of KVM */

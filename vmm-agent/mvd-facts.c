@@ -78,6 +78,7 @@ static const struct fact {
 	FACT("group", FACT_TEXT, group, 0, 0, NULL, true),
 	FACT("only", FACT_TEXT, only, 0, 0, NULL, true),
 	FACT("never", FACT_TEXT, never, 0, 0, NULL, true),
+	FACT("near", FACT_TEXT, near, 0, 0, NULL, true),
 	FACT("kind", FACT_U32, kind, 0, JOB_KINDS - 1, NULL, true),
 	FACT("age-ms", FACT_U64, age_ms, 0, G_MAXINT64, NULL, true),
 	FACT("vsock-port", FACT_U32, vsock_port, 0, G_MAXUINT32, NULL),
@@ -135,6 +136,7 @@ void job_facts_clear(struct job_facts *facts)
 	g_free(facts->group);
 	g_free(facts->only);
 	g_free(facts->never);
+	g_free(facts->near);
 	memset(facts, 0, sizeof(*facts));
 }
 

@@ -198,13 +198,27 @@ static void take_traffic(struct hosting *hosting, const char *home,
 	}
 }
 
+/* Where the jobs are that these are to be near. */
+static void take_near(struct hosting *hosting, const char *home, struct json_object *near)
+{
+	struct scheduler *s = hosting->jobs->mvd->scheduler;
+
+	json_object_object_foreach(near, uuid, value) {
+		struct job *job = jobs_find(hosting->jobs, uuid);
+
+		if (s && job && job->foreign && strcmp(job->facts.home, home) == 0 &&
+		    json_object_is_type(value, json_type_string))
+			load_hear_near(s->load, job, json_object_get_string(value));
+	}
+}
+
 static void tell(struct hosting *hosting, const char *home);
 
 static void on_told(void *ctx, const struct peer_reply *reply)
 {
 	struct report *report = ctx;
 	struct hosting *hosting = report->hosting;
-	struct json_object *verdicts, *traffic;
+	struct json_object *verdicts, *news;
 	bool again = report->again;
 	unsigned i;
 
@@ -217,9 +231,12 @@ static void on_told(void *ctx, const struct peer_reply *reply)
 					      &verdicts) &&
 		    json_object_is_type(verdicts, json_type_object))
 			take_verdicts(hosting, report->home, verdicts);
-		if (json_object_object_get_ex(reply->answer, "traffic", &traffic) &&
-		    json_object_is_type(traffic, json_type_object))
-			take_traffic(hosting, report->home, traffic);
+		if (json_object_object_get_ex(reply->answer, "traffic", &news) &&
+		    json_object_is_type(news, json_type_object))
+			take_traffic(hosting, report->home, news);
+		if (json_object_object_get_ex(reply->answer, "near", &news) &&
+		    json_object_is_type(news, json_type_object))
+			take_near(hosting, report->home, news);
 	}
 	if (again)
 		tell(hosting, report->home);

@@ -54,7 +54,7 @@ void job_unref(struct job *job)
 	g_free(job->host);
 	g_free(job->verdict);
 	g_free(job->why);
-	g_free(job->placement);
+	scheduler_forget_place(job);
 	g_free(job->by);
 	g_free(job);
 }
@@ -258,7 +258,8 @@ const char *job_state(const struct job *job)
 		return "suspended";
 	if (job->migration || job->absent)
 		return "moving";
-	return job->facts.started ? "running" : "starting";
+	return job->facts.started ? "running" :
+	       job->unplaced ? "waiting" : "starting";
 }
 
 struct json_object *job_to_json(const struct job *job)

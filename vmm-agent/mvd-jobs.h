@@ -63,6 +63,7 @@ struct job {
 	struct freeze freeze;
 	off_t console_size;    /* at the last look */
 	unsigned panicked;     /* looks since it told of a panic */
+	bool unplaced;         /* it has no place yet, and waits for one: mvd-place.c */
 	char *by;              /* who suspends or resumes it just now, or NULL */
 	/* Transport */
 	bool attach_wanted;

@@ -462,7 +462,7 @@ static void advance(struct job *job)
 {
 	struct mvd *mvd = job->mvd;
 
-	if (job->stage != JOB_WAITING)
+	if (job->stage != JOB_WAITING || job->unplaced)
 		return;
 	if (job->host) {
 		home_start(job);

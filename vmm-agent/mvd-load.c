@@ -2,14 +2,15 @@
 #include "vmm-agent/mvd-load.h"
 
 #include "net/peer.h"
-#include "scheduler/weight.h"
 #include "vmm-agent/mvd-arrive.h"
+#include "vmm-agent/mvd-dirty.h"
 #include "vmm-agent/mvd-gossip.h"
 #include "vmm-agent/mvd-limits.h"
 #include "vmm-agent/mvd-load-process.h"
 #include "vmm-agent/mvd-measure.h"
 #include "vmm-agent/mvd-node.h"
 #include "vmm-agent/mvd-probe.h"
+#include "vmm-agent/mvd-weigh.h"
 
 #include <math.h>
 #include <sched.h>
@@ -25,10 +26,7 @@
 #define TCG_EXTRA 112
 #define USUAL 256       /* MiB that most jobs touch */
 #define FRESH_S 8.0     /* a job this young has not touched all it will */
-#define IDLE 0.1        /* CPUs */
 #define MIB 1048576.0
-/* Until its last move has told: pages that a busy job changes, per CPU. */
-#define DIRTY_RATE (16 * MIB)
 
 struct rate {
 	uint64_t last;
@@ -38,6 +36,8 @@ struct rate {
 struct load {
 	struct mvd *mvd;
 	struct limits limits;
+	struct weigh weigh;
+	struct dirty dirty;
 	GHashTable *jobs;     /* struct load_job by uuid */
 	GHashTable *expected; /* struct sched_job by uuid */
 	double speed, cpus;
@@ -101,6 +101,8 @@ struct load *load_new(struct mvd *mvd)
 
 	load->mvd = mvd;
 	limits_find(&load->limits);
+	load->weigh = (struct weigh){ .mvd = mvd, .v2 = load->limits.cpu.v2 };
+	load->dirty.mvd = mvd;
 	load->jobs = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, job_free);
 	load->expected = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
 	load->speed = speed_of(mvd);
@@ -120,7 +122,7 @@ void load_free(struct load *load)
 
 static bool is_here(const struct job *job)
 {
-	return !job->host && !job->absent && !job->mvrun_gone &&
+	return !job->host && !job->absent && !job->mvrun_gone && !job->unplaced &&
 	       job->stage != JOB_GONE;
 }
 
@@ -178,7 +180,6 @@ void load_newcomer(const struct mvd *mvd, const struct job_facts *facts,
 		.qemu = (uint32_t)virt_facts(mvd->virt)->qemu_version,
 		.pinned = facts->pin || facts->stay_home,
 	};
-	vector->dirty = DIRTY_RATE * vector->use;
 	/* What it is said to do, until it is seen to do something. */
 	if (facts->kind == JOB_IO_BOUND) {
 		vector->use = 0.25;
@@ -194,6 +195,7 @@ static struct load_job *job_new(struct load *load, struct job *job, double now)
 	load_newcomer(load->mvd, &job->facts, &seen->vector);
 	seen->vector.age = (double)job->facts.age_ms / 1000;
 	seen->use = seen->vector.use;
+	seen->dirty = -1;
 	seen->came = now;
 	seen->tried = now - LONG_AGO;
 	/* Where it is booted, that is no work of the program's. */
@@ -211,7 +213,8 @@ static void sample_memory(struct load_job *seen, double interval)
 	if (seen->resident > 0 && interval > 0)
 		seen->growth += 3.0 / 8 * (grown / interval - seen->growth);
 	seen->resident = now;
-	seen->vector.touched = fmin(now, seen->vector.mem);
+	/* What QEMU has for itself stays where it is. */
+	seen->vector.touched = fmin(now, seen->job->facts.memory * MIB);
 }
 
 /* Demand over the last few samples: a thread that waits long is counted late. */
@@ -237,11 +240,23 @@ static void sample_traffic(struct load_job *seen, struct sched_sample *sample)
 	const struct job *job = seen->job;
 	uint64_t total = job->foreign ? seen->told_traffic : load_deputy_traffic(job);
 
-	if (total > seen->traffic && seen->traffic)
+	/* What is said to be bound by its CPU goes where CPUs are, whatever it reads. */
+	if (total > seen->traffic && seen->traffic &&
+	    seen->job->facts.kind != JOB_CPU_BOUND)
 		sample->bytes[0] = (struct sched_traffic){
 			seen->vector.home, (double)(total - seen->traffic) };
 	if (total)
 		seen->traffic = total;
+}
+
+/* The last place of the list is kept for it: measured traffic comes and goes. */
+static void seek_near(struct load_job *seen)
+{
+	struct sched_traffic *last = &seen->vector.traffic[SCHED_TRAFFIC - 1];
+	const char *node = seen->job->foreign ? NULL : load_near(seen->job);
+	uint64_t near = node ? mvd_gossip_id(node) : seen->job->foreign ? seen->near : 0;
+
+	*last = (struct sched_traffic){ near, near ? LOAD_NEAR_RATE : 0 };
 }
 
 static void sample_processors(struct load *load, struct load_job *seen, double now,
@@ -265,13 +280,13 @@ static void sample_processors(struct load *load, struct load_job *seen, double n
 	sample_traffic(seen, &sample);
 	sched_job_sample(vector, &sample);
 	vector->age = (double)load_age_ms(load, seen->job) / 1000;
+	seek_near(seen);
 	if (demand >= 0)
 		seen->use += 3.0 / 8 * (demand - seen->use);
 	/* Until it has run for a moment it is what it was said to be. */
 	if (seen->job->facts.started)
 		vector->use = seen->use;
-	vector->dirty = seen->job->facts.accel == ACCEL_TCG ? 0 :
-			DIRTY_RATE * vector->use;
+	vector->dirty = dirty_rate(seen);
 	seen->sampled = true;
 }
 
@@ -327,33 +342,6 @@ static void sample_jobs(struct load *load, double now, double interval)
 		if (is_here(job))
 			sample_job(load, job, now, interval);
 	g_hash_table_foreach_remove(load->jobs, forget_unseen, NULL);
-}
-
-/*
- * Niceness counts against all processes of the node, not jobs only: so the youngest that
- * is busy has none, and one that is alone keeps its share. Only root may take
- * niceness back, as is needed when the young one has ended.
- */
-static void weigh_jobs(struct load *load)
-{
-	const struct mvd_settings *settings = &load->mvd->config.settings;
-	struct load_job *seen;
-	GHashTableIter iter;
-	double most = 0;
-
-	if (geteuid() != 0)
-		return;
-	g_hash_table_iter_init(&iter, load->jobs);
-	while (g_hash_table_iter_next(&iter, NULL, (void **)&seen))
-		if (seen->pid && seen->use > IDLE)
-			most = fmax(most, sched_weight(&settings->policy,
-						       seen->vector.age));
-	g_hash_table_iter_init(&iter, load->jobs);
-	while (g_hash_table_iter_next(&iter, NULL, (void **)&seen))
-		if (seen->pid && most > 0)
-			load_process_weigh(seen, settings->weights ?
-				fmin(sched_weight(&settings->policy,
-						  seen->vector.age) / most, 1) : 1);
 }
 
 /* The rest of the node */
@@ -444,7 +432,9 @@ void load_sample(struct load *load)
 		return;
 	load->sampled = now;
 	sample_jobs(load, now, interval);
-	weigh_jobs(load);
+	weigh_jobs(&load->weigh, load->jobs);
+	if (peers_in_cluster(load->mvd->peers))
+		dirty_jobs(&load->dirty, load->jobs, now);
 	after = jobs_time(load);
 	sample_others(load, interval,
 		      interval > 0 ? fmax(after - before, 0) / interval : 0);
@@ -480,9 +470,11 @@ static double promised(struct load *load, struct sched_node *node)
 	return sum;
 }
 
-static void fill_jobs(struct load *load, struct sched_node *node)
+/* Also what those need that nobody has looked at yet. */
+static double fill_jobs(struct load *load, struct sched_node *node)
 {
 	struct sched_job newcomer;
+	double needed = 0;
 	struct load_job *seen;
 	GHashTableIter iter;
 	struct job *job;
@@ -494,22 +486,25 @@ static void fill_jobs(struct load *load, struct sched_node *node)
 		seen = load_job(load, job);
 		if (!seen)
 			load_newcomer(load->mvd, &job->facts, &newcomer);
+		needed += seen ? 0 : fmin(newcomer.mem, USUAL * MIB);
 		node->load[sched_class(seen ? seen->vector.age : 0)] +=
 			seen ? seen->vector.use : newcomer.use;
 		node->jobs++;
 		if (job->migration)
 			node->flags |= SCHED_SENDING;
 	}
+	return needed;
 }
 
-static void fill_memory(struct load *load, struct sched_node *node)
+static void fill_memory(struct load *load, struct sched_node *node, double needed)
 {
 	struct node_memory memory;
 	unsigned limit = (unsigned)load->mvd->config.memory;
 
 	node_memory(&memory);
 	node->mem_total = (limit ? MIN(limit, memory.total) : memory.total) * MIB;
-	node->mem_free = fmax(0, node_room(load->mvd) * MIB - promised(load, node));
+	node->mem_free = fmax(0, node_room(load->mvd) * MIB - needed -
+				promised(load, node));
 	node->mem_free = fmin(node->mem_free, node->mem_total);
 }
 
@@ -534,14 +529,24 @@ void load_node(struct load *load, struct sched_node *node, bool told)
 		.cpu = 1,
 		.state = settings->drain ? SCHED_DRAINING :
 			 settings->block ? SCHED_BLOCKED : SCHED_OPEN,
-		.flags = settings->stay ? SCHED_STAY : 0,
+		.flags = (settings->stay ? SCHED_STAY : 0) |
+			 (settings->in_use ? SCHED_OWNER_ACTIVE : 0),
 	};
 	if (probe_accel(mvd->probe) == ACCEL_KVM)
 		node->cpu |= load_cpu_bit(mvd, ACCEL_KVM);
 	if (arrivals_memory(mvd->jobs->arrivals) > 0)
 		node->flags |= SCHED_TAKING;
-	fill_jobs(load, node);
-	fill_memory(load, node);
+	fill_memory(load, node, fill_jobs(load, node));
+}
+
+struct weigh *load_weigh(struct load *load)
+{
+	return &load->weigh;
+}
+
+struct dirty *load_dirty(struct load *load)
+{
+	return &load->dirty;
 }
 
 struct load_job *load_job(struct load *load, const struct job *job)
@@ -567,6 +572,27 @@ GPtrArray *load_jobs(struct load *load)
 	return jobs;
 }
 
+/* One that has just begun grows by its boot. */
+static double growth_of(const struct load_job *seen, double seconds)
+{
+	double room = fmax(seen->vector.mem - seen->resident, 0);
+
+	if (mvd_gossip_now() - seen->came < FRESH_S || seconds <= 0)
+		return 0;
+	return fmax(0, fmin(seen->growth, room / seconds));
+}
+
+double load_growth(struct load *load, double seconds)
+{
+	g_autoptr(GPtrArray) list = load_jobs(load);
+	double sum = 0;
+	unsigned i;
+
+	for (i = 0; i < list->len; i++)
+		sum += growth_of(list->pdata[i], seconds);
+	return sum;
+}
+
 void load_vector(const struct load_job *seen, struct sched_job *vector)
 {
 	double now = mvd_gossip_now();
@@ -578,8 +604,11 @@ void load_vector(const struct load_job *seen, struct sched_job *vector)
 
 void load_expect(struct load *load, const char *uuid, const struct sched_job *vector)
 {
-	g_hash_table_replace(load->expected, g_strdup(uuid),
-			     g_memdup2(vector, sizeof(*vector)));
+	if (vector)
+		g_hash_table_replace(load->expected, g_strdup(uuid),
+				     g_memdup2(vector, sizeof(*vector)));
+	else
+		g_hash_table_remove(load->expected, uuid);
 }
 
 uint64_t load_deputy_traffic(const struct job *job)
@@ -598,4 +627,22 @@ void load_hear_traffic(struct load *load, const struct job *job, uint64_t bytes)
 
 	if (seen && bytes > seen->told_traffic)
 		seen->told_traffic = bytes;
+}
+
+void load_hear_near(struct load *load, const struct job *job, const char *node)
+{
+	struct load_job *seen = load_job(load, job);
+
+	if (seen)
+		seen->near = *node ? mvd_gossip_id(node) : 0;
+}
+
+const char *load_near(const struct job *job)
+{
+	const struct job *other = job->facts.near ?
+		jobs_find(job->mvd->jobs, job->facts.near) : NULL;
+
+	if (!other || other->mvrun_gone || other->absent)
+		return NULL;
+	return other->host ? other->host : job->mvd->node;
 }

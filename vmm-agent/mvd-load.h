@@ -21,6 +21,8 @@
 
 struct load;
 
+#define LOAD_NEAR_RATE 1e10 /* bytes per CPU second: where the other job is, if that can be */
+
 /* What is known of one job that is here. */
 struct load_job {
 	struct job *job;
@@ -45,9 +47,16 @@ struct load_job {
 	unsigned ring_next;
 	uint64_t run, base; /* ns of CPU time; when its program began */
 	uint64_t traffic, told_traffic;
+	uint64_t near; /* the node of the job that it is to be near, or 0 */
 	double use;
-	int nice;
 	bool seen;
+	/* its CPU weight: mvd-weigh.c */
+	unsigned shares; /* of its control group, as given last; 0: not yet */
+	bool weighing;   /* they are just being given */
+	bool no_group;   /* libvirt has none for it */
+	int nice;
+	/* its memory: mvd-dirty.c */
+	double dirty, dirtied; /* bytes/s that it changes, < 0: not known; when measured */
 };
 
 struct load *load_new(struct mvd *mvd);
@@ -59,10 +68,15 @@ void load_sample(struct load *load);
 /* This node now, jobs included that were admitted after the last sample. `told`: as
  * others are told, not as it decides itself. */
 void load_node(struct load *load, struct sched_node *node, bool told);
+/* How CPU weights are given here. */
+struct weigh *load_weigh(struct load *load);
+struct dirty *load_dirty(struct load *load);
 /* A job that is here; NULL before its first sample. */
 struct load_job *load_job(struct load *load, const struct job *job);
 /* All that are here and could move; the array is the caller's. */
 GPtrArray *load_jobs(struct load *load);
+/* Bytes/s by which they may still grow in so many seconds. */
+double load_growth(struct load *load, double seconds);
 /* Its vector, resident and tried as they are now. */
 void load_vector(const struct load_job *seen, struct sched_job *vector);
 /* ms of CPU time at speed 1 that it has had in all. */
@@ -76,12 +90,16 @@ uint64_t load_cpu_bit(const struct mvd *mvd, enum accel accel);
 /* The lists of nodes in its facts, as numbers. */
 void load_lists(const struct job_facts *facts, struct sched_job *vector);
 
-/* A job that has been promised a place and is not here yet. */
+/* A job that has been promised a place and is not here yet; NULL: it no longer is. */
 void load_expect(struct load *load, const char *uuid, const struct sched_job *vector);
 
 /* Bytes that home and guest have exchanged, as home's accounts of the deputy say; 0: not
  * known. Home tells the host. */
 uint64_t load_deputy_traffic(const struct job *job);
 void load_hear_traffic(struct load *load, const struct job *job, uint64_t bytes);
+/* Where the job is that this one is to be near, as home says; "": nowhere. */
+void load_hear_near(struct load *load, const struct job *job, const char *node);
+/* The same of a job of this home: the name of a node, or NULL. */
+const char *load_near(const struct job *job);
 
 #endif

@@ -12,14 +12,14 @@
 
 #define MIB 1048576.0
 #define MAX_REFUSALS 3
-#define NEAR_RATE 1e9 /* bytes per CPU second: where the other job is, or nowhere */
 
 /* The choice for one job, until it runs. */
 struct placement {
 	struct sched_job vector;
 	double expected;
 	unsigned refusals;
-	bool must_not_be_home;
+	bool must_not_be_home, nowait;
+	char *waits; /* what for, in words; NULL: it does not */
 };
 
 /* Vectors on the wire: docs/peer-protocol.md */
@@ -136,44 +136,55 @@ static void publish_soon(struct scheduler *s)
 		s->publish = g_idle_add(on_publish, s);
 }
 
-static bool is_closed(const struct sched_node *node, const char *home)
+/* By hand, which is without a cost that was expected, it may come wherever it has room, and
+ * that has been looked at by who asks us, as have QEMU and the processors. But not where no job
+ * is to come. */
+static struct sched_reason admit_by_hand(const struct mvd *mvd,
+					 const struct sched_node *node,
+					 const struct sched_job *told)
 {
-	return node->state == SCHED_DRAINING ||
-	       (node->state == SCHED_BLOCKED && mvd_gossip_id(home) != node->id);
+	struct sched_job job = *told;
+
+	job.mem = 0;
+	job.qemu = node->qemu;
+	job.cpu = 0;
+	return sched_admit(&mvd->config.settings.policy, node, &job, INFINITY,
+			   1, false, mvd_gossip_now());
 }
 
-int scheduler_admit(struct mvd *mvd, const char *uuid, const char *home,
+int scheduler_admit(struct mvd *mvd, const struct job_facts *facts,
 		    struct json_object *body, bool moves, struct err *err)
 {
 	struct scheduler *s = mvd->scheduler;
 	double expected = real_of(body, "expected");
-	struct sched_reason reason = { 0 };
+	struct sched_reason reason;
 	struct sched_job job;
 	struct sched_node node;
-	bool told;
 
 	if (!s)
 		return 0;
-	told = read_vector(body, home, &job);
-	if (!told && json_object_object_get_ex(body, "vector", NULL)) {
+	if (!json_object_object_get_ex(body, "vector", NULL)) {
+		load_newcomer(mvd, facts, &job);
+		expected = 0;
+	} else if (!read_vector(body, facts->home, &job)) {
 		s->refused++;
 		return err_set(err, 0, "what was said of the job makes no sense");
 	}
+	/* An earlier attempt's place makes way for this one. */
+	load_expect(s->load, facts->uuid, NULL);
 	load_node(s->load, &node, false);
-	/* By hand it may come even where it costs much, but not to a closed node. */
-	if (is_closed(&node, home))
-		reason = (struct sched_reason){ .why = SCHED_WHY_CLOSED, .node = node.id };
-	else if (told && expected > 0)
-		reason = sched_admit(&mvd->config.settings.policy, &node, &job, expected,
-				     s->link.bandwidth, moves, mvd_gossip_now());
+	reason = expected > 0 ?
+		 sched_admit(&mvd->config.settings.policy, &node, &job, expected,
+			     s->links.typical.bandwidth, moves, mvd_gossip_now()) :
+		 admit_by_hand(mvd, &node, &job);
 	if (reason.why != SCHED_WHY_NONE) {
 		g_autofree char *text = scheduler_reason(mvd, &reason);
 
 		s->refused++;
 		return err_set(err, 0, "%s", text);
 	}
-	if (told && moves)
-		load_expect(s->load, uuid, &job);
+	if (moves)
+		load_expect(s->load, facts->uuid, &job);
 	publish_soon(s);
 	return 0;
 }
@@ -244,8 +255,10 @@ static int be_near(struct job *job, const char *text, struct sched_job *vector,
 
 	if (!other)
 		return -1;
-	vector->traffic[1] = (struct sched_traffic){
-		mvd_gossip_id(other->host ? other->host : mvd->node), NEAR_RATE };
+	g_free(job->facts.near);
+	job->facts.near = g_strdup(other->facts.uuid);
+	vector->traffic[SCHED_TRAFFIC - 1] = (struct sched_traffic){
+		mvd_gossip_id(other->host ? other->host : mvd->node), LOAD_NEAR_RATE };
 	return 0;
 }
 
@@ -256,13 +269,86 @@ static bool is_wanted(const struct mvd *mvd, const struct request *request)
 		request->not_on[0] || request->near[0]);
 }
 
-/* Sets job->host; -1 when no node can take it and home may not. */
+/* Waiting */
+
+/* Were it open, and nothing else there. */
+static bool could_take(const struct view *view, const struct sched_node *node,
+		       const struct sched_job *job)
+{
+	struct sched_node empty = *node;
+
+	if (node->state == SCHED_GONE)
+		return false;
+	empty.state = SCHED_OPEN;
+	empty.flags = 0;
+	empty.time = view->view.now;
+	empty.jobs = empty.reserved = 0;
+	empty.slots = 1;
+	empty.mem_free = empty.mem_total;
+	return sched_objection(view->view.policy, job, &empty, view->view.now,
+			       view->view.policy->memory_low * empty.mem_total) ==
+	       SCHED_WHY_NONE;
+}
+
+/* What a job waits for that nobody can take now, allocated; NULL: nobody ever can. */
+static char *wait_reason(struct mvd *mvd, const struct view *view,
+			 const struct sched_job *job)
+{
+	const struct sched_policy *policy = view->view.policy;
+	const struct sched_node *best = NULL;
+	struct sched_reason reason;
+	double spare;
+	unsigned i;
+
+	for (i = 0; i <= view->view.count; i++) {
+		const struct sched_node *node = i ? &view->peers[i - 1] : &view->self;
+
+		if (could_take(view, node, job) && (!best || node->mem_free > best->mem_free))
+			best = node;
+	}
+	if (!best)
+		return NULL;
+	spare = policy->memory_low * best->mem_total;
+	reason = (struct sched_reason){
+		.why = sched_objection(policy, job, best, view->view.now, spare),
+		.node = best->id, .need = job->mem, .have = fmax(best->mem_free - spare, 0),
+	};
+	return scheduler_reason(mvd, &reason);
+}
+
+static void stop_waiting(struct job *job)
+{
+	g_clear_pointer(&job->placement->waits, g_free);
+	job->unplaced = false;
+}
+
+static int begin_waiting(struct job *job, char *reason, struct err *err)
+{
+	struct placement *placement = job->placement;
+
+	g_free(placement->waits);
+	placement->waits = reason;
+	job->unplaced = true;
+	return placement->nowait ?
+		err_set(err, 0, "no node has room for it now: %s", reason) : 0;
+}
+
+char *scheduler_waits_for(const struct job *job)
+{
+	const struct placement *placement = job->placement;
+
+	return g_strdup_printf("waits for room: %s", placement && placement->waits ?
+			       placement->waits : "it has just been asked for");
+}
+
+/* Sets job->host, or has it wait; -1 when no node can take it and home may not. */
 static int choose(struct job *job, struct err *err)
 {
 	struct placement *placement = job->placement;
 	struct scheduler *s = job->mvd->scheduler;
 	struct sched_place place;
 	const char *name = NULL;
+	char *waits = NULL;
 	struct view view;
 
 	g_clear_pointer(&job->host, g_free);
@@ -276,14 +362,67 @@ static int choose(struct job *job, struct err *err)
 			scheduler_promise(s, place.node->id, &placement->vector);
 			job->host = g_strdup(name);
 		}
+		if (!place.node)
+			waits = wait_reason(job->mvd, &view, &placement->vector);
 		view_clear(&view);
+		if (waits)
+			return begin_waiting(job, waits, err);
+		stop_waiting(job);
 		if (job->host || place.node)
 			return 0;
 	}
+	stop_waiting(job);
 	if (!placement->must_not_be_home)
 		return 0;
 	return err_set(err, 0, "none of the nodes that --on and --not-on leave can take "
-		       "the job now (mvctl nodes shows them)");
+		       "the job (mvctl nodes shows them)");
+}
+
+/* In the order in which they came; but a smaller one does not wait for a larger one's room. */
+void scheduler_serve_waiting(struct mvd *mvd)
+{
+	g_autoptr(GPtrArray) list = jobs_list(mvd->jobs);
+	struct err err = { 0 };
+	bool one_is_here = false;
+	unsigned i;
+
+	for (i = 0; i < list->len; i++) {
+		struct job *job = list->pdata[i];
+		struct placement *placement = job->placement;
+		g_autofree char *text = NULL;
+
+		if (!job->unplaced || !placement || job->mvrun_gone || one_is_here)
+			continue;
+		text = scheduler_waits_for(job);
+		job_send_phase(job, "waiting", text);
+		/* Those that refused it may have room now. */
+		load_lists(&job->facts, &placement->vector);
+		placement->refusals = 0;
+		if (choose(job, &err) < 0)
+			job_fail(job, err.text, "");
+		else if (!job->unplaced) {
+			/* What it takes here is seen at the next sample. */
+			one_is_here = !job->host;
+			job_advance(job);
+		}
+	}
+}
+
+/* It is to be here, and nowhere else. */
+static int settle_here(struct job *job, struct err *err)
+{
+	struct mvd *mvd = job->mvd;
+	struct sched_node node;
+
+	if (!mvd->scheduler || !peers_in_cluster(mvd->peers))
+		return 0;
+	job->unplaced = true;
+	load_node(mvd->scheduler->load, &node, false);
+	job->unplaced = false;
+	if (node.jobs + node.reserved >= node.slots)
+		return err_set(err, 0, "this node hosts as many jobs as it may (%u; see "
+			       "mvctl get slots)", node.slots);
+	return 0;
 }
 
 int scheduler_place(struct job *job, const struct request *request, struct err *err)
@@ -293,12 +432,15 @@ int scheduler_place(struct job *job, const struct request *request, struct err *
 	struct sched_job vector;
 
 	if (request->on[0] && !is_list(request->on)) {
-		if (strcmp(request->on, mvd->node) != 0)
-			job->host = g_strdup(request->on);
+		if (strcmp(request->on, mvd->node) == 0)
+			return settle_here(job, err);
+		job->host = g_strdup(request->on);
 		return 0;
 	}
 	if (!mvd->scheduler || !is_wanted(mvd, request))
-		return 0;
+		return settle_here(job, err);
+	/* So that it does not count as one of home's yet. */
+	job->unplaced = true;
 	load_newcomer(mvd, &job->facts, &vector);
 	vector.pinned = false;
 	/* So that it can come home, or anywhere home's jobs can. */
@@ -308,6 +450,7 @@ int scheduler_place(struct job *job, const struct request *request, struct err *
 		return -1;
 	placement = job->placement = g_new0(struct placement, 1);
 	placement->vector = vector;
+	placement->nowait = request->nowait;
 	placement->must_not_be_home =
 		(request->on[0] && !names_node(request->on, mvd->node)) ||
 		names_node(request->not_on, mvd->node);
@@ -357,6 +500,13 @@ void scheduler_placed(struct job *job)
 
 	if (job->placement && job->host && s)
 		s->started_away++;
+	scheduler_forget_place(job);
+}
+
+void scheduler_forget_place(struct job *job)
+{
+	if (job->placement)
+		g_free(job->placement->waits);
 	g_clear_pointer(&job->placement, g_free);
 }
 

@@ -68,6 +68,7 @@ static const struct field {
 	{ "group", FIELD_TEXT, MEMBER(group), OP(RUN), 0 },
 	{ "kind", FIELD_TEXT, MEMBER(kind), OP(RUN), 0 },
 	{ "best", FIELD_BOOL, MEMBER(best), OP(RUN), 0 },
+	{ "nowait", FIELD_BOOL, MEMBER(nowait), OP(RUN), 0 },
 	{ "home_patience", FIELD_NUMBER, MEMBER(home_patience), OP(RUN), 0 },
 	{ "host", FIELD_TEXT, MEMBER(host), LINKED_OPS, 0 },
 	{ "incarnation", FIELD_NUMBER, MEMBER(incarnation), LINKED_OPS, 0 },

@@ -50,7 +50,7 @@ enum request_op {
 struct request {
 	enum request_op op;
 	uint32_t version, memory, cpus, signal, incarnation, home_patience;
-	bool pin, home, best, all, postcopy;
+	bool pin, home, best, nowait, all, postcopy;
 	char uuid[UUID_TEXT_SIZE]; /* lower case */
 	char job[REQUEST_JOB_MAX + 1];
 	char name[REQUEST_NAME_MAX + 1];

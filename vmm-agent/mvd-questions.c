@@ -228,7 +228,7 @@ static int read_start(struct mvd *mvd, const char *from,
 	if (facts->memory > node_room(mvd))
 		return err_set(err, 0, "it has no room: %u MiB are needed, %u "
 			       "MiB are free", facts->memory, node_room(mvd));
-	return scheduler_admit(mvd, facts->uuid, facts->home, body, false, err);
+	return scheduler_admit(mvd, facts, body, false, err);
 }
 
 static void do_start(struct mvd *mvd, const char *from,
@@ -269,10 +269,11 @@ static bool read_claim(struct json_object *entry, char uuid[UUID_TEXT_SIZE],
 	return true;
 }
 
-/* What its host says of why it stays there; and what only home can count. */
+/* What its host says of why it stays there; and what only home can know. */
 static void exchange_news(struct job *job, struct json_object *entry,
-			  struct json_object *traffic)
+			  struct json_object *traffic, struct json_object *near)
 {
+	const char *other = load_near(job);
 	uint64_t bytes = load_deputy_traffic(job);
 
 	g_free(job->why);
@@ -281,11 +282,14 @@ static void exchange_news(struct job *job, struct json_object *entry,
 		g_clear_pointer(&job->why, g_free);
 	if (bytes)
 		event_add_number(traffic, job->facts.uuid, (int64_t)bytes);
+	if (job->facts.near)
+		event_add_string(near, job->facts.uuid, other ? other : "");
 }
 
 static struct json_object *judge_all(struct mvd *mvd, const char *from,
 				     struct json_object *list,
-				     struct json_object *traffic)
+				     struct json_object *traffic,
+				     struct json_object *near)
 {
 	static const char *const names[] = {
 		[VERDICT_KEEP] = "keep", [VERDICT_WAIT] = "wait",
@@ -305,7 +309,7 @@ static struct json_object *judge_all(struct mvd *mvd, const char *from,
 		verdict = home_judge(mvd->jobs, from, &claim);
 		event_add_string(verdicts, uuid, names[verdict]);
 		if (verdict == VERDICT_KEEP && jobs_find(mvd->jobs, uuid))
-			exchange_news(jobs_find(mvd->jobs, uuid), entry, traffic);
+			exchange_news(jobs_find(mvd->jobs, uuid), entry, traffic, near);
 	}
 	return verdicts;
 }
@@ -337,6 +341,7 @@ static void do_hosting(struct mvd *mvd, const char *from,
 {
 	struct json_object *answer = json_object_new_object(), *list;
 	struct json_object *traffic = json_object_new_object();
+	struct json_object *near = json_object_new_object();
 
 	if (json_object_object_get_ex(body, "ended", &list) &&
 	    json_object_is_type(list, json_type_array))
@@ -344,8 +349,9 @@ static void do_hosting(struct mvd *mvd, const char *from,
 	if (json_object_object_get_ex(body, "jobs", &list) &&
 	    json_object_is_type(list, json_type_array))
 		json_object_object_add(answer, "verdicts",
-				       judge_all(mvd, from, list, traffic));
+				       judge_all(mvd, from, list, traffic, near));
 	json_object_object_add(answer, "traffic", traffic);
+	json_object_object_add(answer, "near", near);
 	peer_answer(question, answer);
 }
 

@@ -12,8 +12,7 @@
 
 #define TICK_MS 1000
 #define TEXT_SIZE 320
-#define SETTLED_S 8.0
-#define LEARN 0.25 /* of what the last move took */
+#define TARGETS 3 /* that are looked at before a slow link keeps a job */
 
 /* What others know, and what has been sent to them since */
 
@@ -71,7 +70,7 @@ void scheduler_view(struct scheduler *s, struct view *view)
 	view->view = (struct sched_view){
 		.policy = &s->mvd->config.settings.policy,
 		.self = &view->self, .peers = view->peers, .count = count,
-		.now = now, .bandwidth = s->link.bandwidth,
+		.now = now, .bandwidth = s->links.typical.bandwidth,
 	};
 }
 
@@ -116,6 +115,8 @@ char *scheduler_why(const struct job *job)
 	struct mvd *mvd = job->mvd;
 	struct load_job *seen;
 
+	if (job->unplaced)
+		return scheduler_waits_for(job);
 	if (job->host || job->absent)
 		return g_strdup(job->why ? job->why : "");
 	if (!decides(mvd))
@@ -138,6 +139,9 @@ void scheduler_add_to_job(const struct job *job, struct json_object *json)
 	event_add_number(json, "cpu_ms", (int64_t)scheduler_age_ms(job));
 	json_object_object_add(json, "cpu_use", json_object_new_double(seen->vector.use));
 	event_add_number(json, "resident", (int64_t)(seen->resident / 1048576));
+	event_add_number(json, "shares", seen->shares);
+	if (seen->dirty >= 0)
+		event_add_number(json, "dirty_rate", (int64_t)seen->dirty);
 }
 
 /* Moving */
@@ -154,15 +158,13 @@ static void learn(struct scheduler *s, const struct order *order,
 		  const struct migrated *result)
 {
 	double total = (double)result->total_ms / 1000;
-	double transfer = (double)result->stats.total_ms / 1000;
+	/* Less than the guest's memory: pages of zeros are not sent. */
+	double bytes = result->stats.bytes ? (double)result->stats.bytes :
+					     order->vector.touched;
 
 	sched_forecast_compare(&s->error, order->forecast.time, total);
-	if (transfer <= 0.01 || transfer > total)
-		return;
-	s->link.bandwidth += LEARN * (order->vector.touched / transfer -
-				      s->link.bandwidth);
-	s->link.setup += LEARN * (total - transfer - s->link.setup);
-	s->link.bandwidth = fmax(s->link.bandwidth, 1e5);
+	links_learn(&s->links, order->target, bytes,
+		    (double)result->stats.total_ms / 1000, total);
 }
 
 static void on_moved(void *ctx, const struct migrated *result)
@@ -224,7 +226,6 @@ struct candidates {
 	struct load_job **seen;
 	struct sched_reason *reasons;
 	unsigned count;
-	double growth;
 	bool stands_still; /* they are emulated: a move stops them from begin to end */
 };
 
@@ -240,19 +241,8 @@ static bool may_go(const struct scheduler *s, const struct job *job)
 	return !obstacle;
 }
 
-/* Bytes/s by which it may still grow; one that has just begun grows by its boot. */
-static double growth_of(const struct load_job *seen, double lookahead)
-{
-	double room = fmax(seen->vector.mem - seen->resident, 0);
-
-	if (mvd_gossip_now() - seen->came < SETTLED_S || lookahead <= 0)
-		return 0;
-	return fmax(0, fmin(seen->growth, room / lookahead));
-}
-
 static void collect(struct scheduler *s, struct candidates *c)
 {
-	const struct sched_policy *policy = &s->mvd->config.settings.policy;
 	g_autoptr(GPtrArray) list = load_jobs(s->load);
 	unsigned i;
 
@@ -264,7 +254,6 @@ static void collect(struct scheduler *s, struct candidates *c)
 		struct load_job *seen = list->pdata[i];
 
 		seen->reasoned = false;
-		c->growth += growth_of(seen, policy->lookahead);
 		if (!may_go(s, seen->job))
 			continue;
 		load_vector(seen, &c->vectors[c->count]);
@@ -294,11 +283,10 @@ static void count_resident(struct candidates *c)
 
 /* Bytes that have to leave. What has been promised to jobs on their way is theirs, but it is
  * no shortage: they were let in because there is room. */
-static double lack_of(const struct scheduler *s, const struct view *view,
-		      const struct candidates *c)
+static double lack_of(const struct scheduler *s, const struct sched_node *here)
 {
 	const struct mvd_settings *settings = &s->mvd->config.settings;
-	struct sched_node self = view->self;
+	struct sched_node self = *here;
 	struct node_memory memory;
 
 	if (!settings->usher)
@@ -306,18 +294,18 @@ static double lack_of(const struct scheduler *s, const struct view *view,
 	node_memory(&memory);
 	if (!s->mvd->config.memory)
 		self.mem_free = memory.available * 1048576.0;
-	return sched_usher_lack(&settings->policy, &self, c->growth);
+	return sched_usher_lack(&settings->policy, &self,
+				load_growth(s->load, settings->policy.lookahead));
 }
 
-static struct sched_move choose(struct scheduler *s, const struct view *view,
-				struct candidates *c)
+static struct sched_move choose_by(struct scheduler *s, const struct view *view,
+				   struct candidates *c, const struct sched_link *typical)
 {
 	const struct mvd_settings *settings = &s->mvd->config.settings;
-	struct sched_link link = s->link;
+	struct sched_link link = *typical;
 	bool sending = view->self.flags & SCHED_SENDING;
-	double lack = lack_of(s, view, c);
+	double lack = lack_of(s, &view->self);
 
-	link.slowdown = c->stands_still ? 1 : link.slowdown;
 	if ((settings->drain || s->expel) && !sending)
 		return sched_drain(&view->view, c->vectors, c->count, &link, &s->random,
 				   c->reasons);
@@ -330,6 +318,40 @@ static struct sched_move choose(struct scheduler *s, const struct view *view,
 		return sched_balance(&view->view, c->vectors, c->count, &link,
 				     &s->random, c->reasons);
 	return (struct sched_move){ 0 };
+}
+
+static void close_to_jobs(struct view *view, const struct sched_node *node)
+{
+	view->peers[node - view->peers].flags |= SCHED_TAKING;
+}
+
+/* The link to the target may be slower than the typical one. */
+static struct sched_move choose(struct scheduler *s, struct view *view,
+				struct candidates *c)
+{
+	struct sched_link typical = s->links.typical, link;
+	struct sched_reason dear = { 0 };
+	struct sched_move chosen;
+	unsigned job = 0, i;
+
+	typical.slowdown = c->stands_still ? 1 : typical.slowdown;
+	for (i = 0; i < TARGETS; i++) {
+		chosen = choose_by(s, view, c, &typical);
+		if (!chosen.node)
+			break;
+		link = links_to(&s->links, chosen.node->id);
+		link.slowdown = typical.slowdown;
+		if (links_allow(&s->mvd->config.settings.policy, &link,
+				&c->vectors[chosen.job], &chosen))
+			break;
+		dear = chosen.reason;
+		job = chosen.job;
+		close_to_jobs(view, chosen.node);
+		chosen.node = NULL;
+	}
+	if (dear.why != SCHED_WHY_NONE && !(chosen.node && chosen.job == job))
+		c->reasons[job] = dear;
+	return chosen;
 }
 
 static void decide(struct scheduler *s)
@@ -383,13 +405,16 @@ static gboolean on_tick(void *p)
 	load_sample(s->load);
 	load_node(s->load, &told, true);
 	mvd_gossip_own(s->mvd, &told);
+	scheduler_serve_waiting(s->mvd);
 	if (!peers_in_cluster(s->mvd->peers))
 		return G_SOURCE_CONTINUE;
 	if (s->expel && !has_guests(s->mvd))
 		s->expel = false;
 	if (s->bring)
 		scheduler_bring(s);
-	if (now - s->decided < s->mvd->config.settings.interval - 0.05)
+	/* A shortage of memory does not wait until it is time. */
+	if (now - s->decided < s->mvd->config.settings.interval - 0.05 &&
+	    lack_of(s, &told) == 0)
 		return G_SOURCE_CONTINUE;
 	s->decided = now;
 	decide(s);
@@ -419,9 +444,7 @@ void scheduler_start(struct mvd *mvd)
 	s->load = load_new(mvd);
 	s->promises = g_array_new(FALSE, FALSE, sizeof(struct promise));
 	s->unbrought = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
-	/* Until moves have told: a gigabit network, and what libvirt takes. */
-	s->link = (struct sched_link){ .bandwidth = 60e6, .setup = 1, .resume = 0.1,
-				       .stop = 0.3, .slowdown = 0.1, .cpu = 0.5 };
+	links_init(&s->links);
 	if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
 		seed = (uint64_t)g_get_real_time();
 	sched_random_seed(&s->random, seed);
@@ -442,6 +465,7 @@ void scheduler_stop(struct mvd *mvd)
 	g_clear_handle_id(&s->publish, g_source_remove);
 	g_array_unref(s->promises);
 	g_hash_table_unref(s->unbrought);
+	links_clear(&s->links);
 	load_free(s->load);
 	g_free(s);
 }
@@ -477,8 +501,8 @@ struct json_object *scheduler_to_json(struct mvd *mvd)
 	REAL("forecast_error", s->error.count ? expm1(s->error.spread) : 0);
 	REAL("forecast_bias", s->error.bias);
 	event_add_number(json, "forecasts", (int64_t)s->error.count);
-	REAL("bandwidth", s->link.bandwidth);
-	REAL("setup", s->link.setup);
+	REAL("bandwidth", s->links.typical.bandwidth);
+	REAL("setup", s->links.typical.setup);
 #undef REAL
 	return json;
 }

@@ -22,6 +22,7 @@
 #include "scheduler/place.h"
 #include "scheduler/predict.h"
 #include "vmm-agent/mvd-jobs.h"
+#include "vmm-agent/mvd-links.h"
 #include "vmm-agent/mvd-load.h"
 
 struct scheduler;
@@ -40,6 +41,11 @@ int scheduler_place(struct job *job, const struct request *request, struct err *
 /* The host that was chosen does not take it: true when another one is being tried. */
 bool scheduler_place_again(struct job *job, const char *why);
 void scheduler_placed(struct job *job);
+void scheduler_forget_place(struct job *job);
+/* Look again whether there is room for those that wait, in their order. Once a second. */
+void scheduler_serve_waiting(struct mvd *mvd);
+/* In words, what the job waits for; allocated. */
+char *scheduler_waits_for(const struct job *job);
 /* What the chosen host is told. */
 void scheduler_describe_start(struct job *job, struct json_object *body);
 /* The node that a job of `memory` MiB would start at now. */
@@ -52,8 +58,9 @@ void scheduler_describe_move(struct job *job, struct json_object *body);
 /* CPU time that it has had, for the target to go on from. */
 uint64_t scheduler_age_ms(const struct job *job);
 
-/* At the target: is it taken? -1 with the reason in words. */
-int scheduler_admit(struct mvd *mvd, const char *uuid, const char *home,
+/* At the target: is it taken? Of the facts only uuid, home and memory need be known. -1 with
+ * the reason in words. */
+int scheduler_admit(struct mvd *mvd, const struct job_facts *facts,
 		    struct json_object *body, bool moves, struct err *err);
 
 /* What is told */
@@ -80,7 +87,7 @@ struct scheduler {
 	guint timer, publish;
 	double decided;
 	GArray *promises;        /* struct promise */
-	struct sched_link link;  /* to a typical peer, as measured */
+	struct links links;      /* as moves have shown them */
 	struct sched_forecast_error error;
 	unsigned long moves, failed, refused, started_away;
 	bool expel;              /* guests are being sent away */

@@ -29,6 +29,7 @@ static const struct entry {
 	ENTRY(stay, YES_NO, 0, 1, 0, "", "no job leaves this node by itself"),
 	ENTRY(block, YES_NO, 0, 1, 0, "", "this node takes no jobs of other nodes"),
 	ENTRY(drain, YES_NO, 0, 1, 0, "", "this node takes no jobs and sends its own away"),
+	ENTRY(in_use, YES_NO, 0, 1, 0, "", "its owner works at it: takes no jobs of other nodes"),
 	ENTRY(slots, COUNT, 0, 65535, 512, "jobs", "hosted here at most"),
 	ENTRY(interval, REAL, 0.5, 3600, 2, "s", "between two decisions about moving"),
 	ENTRY(seeds, HOSTS, 0, 0, 0, "", "nodes to ask, HOST[:PORT], where a cluster is looked for"),

@@ -25,6 +25,7 @@ struct mvd_settings {
 	bool stay;     /* no job leaves by itself */
 	bool block;    /* takes no jobs of other nodes */
 	bool drain;    /* takes none and sends its own away */
+	bool in_use;   /* its owner works at it: takes no jobs of other nodes */
 	uint32_t slots;    /* jobs hosted at most */
 	double interval;   /* s between two decisions */
 	/* HOST[:PORT], several with commas: tried when a cluster is to be found */

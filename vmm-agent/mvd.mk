@@ -25,6 +25,7 @@ vmm_agent_libmvd_a_SOURCES = \
 	vmm-agent/mvd-config.c vmm-agent/mvd-config.h \
 	vmm-agent/mvd-console.c vmm-agent/mvd-console.h \
 	vmm-agent/mvd-dial.c vmm-agent/mvd-dial.h \
+	vmm-agent/mvd-dirty.c vmm-agent/mvd-dirty.h \
 	vmm-agent/mvd-discover.c vmm-agent/mvd-discover.h \
 	vmm-agent/mvd-doctor.c vmm-agent/mvd-doctor-cluster.c \
 	vmm-agent/mvd-domain.c vmm-agent/mvd-domain.h vmm-agent/mvd-domain-move.c \
@@ -41,6 +42,7 @@ vmm_agent_libmvd_a_SOURCES = \
 	vmm-agent/mvd-libvirt-look.c \
 	vmm-agent/mvd-life.c \
 	vmm-agent/mvd-limits.c vmm-agent/mvd-limits.h \
+	vmm-agent/mvd-links.c vmm-agent/mvd-links.h \
 	vmm-agent/mvd-load.c vmm-agent/mvd-load.h \
 	vmm-agent/mvd-load-process.c vmm-agent/mvd-load-process.h \
 	vmm-agent/mvd-measure.c vmm-agent/mvd-measure.h \
@@ -60,6 +62,8 @@ vmm_agent_libmvd_a_SOURCES = \
 	vmm-agent/mvd-steer.c \
 	vmm-agent/mvd-tsc.c vmm-agent/mvd-tsc.h \
 	vmm-agent/mvd-virt-move.c vmm-agent/mvd-virt-move.h \
+	vmm-agent/mvd-virt-tune.c vmm-agent/mvd-virt-tune.h \
+	vmm-agent/mvd-weigh.c vmm-agent/mvd-weigh.h \
 	vmm-agent/mvd-vsock.c vmm-agent/mvd-vsock.h
 vmm_agent_libmvd_a_CFLAGS = $(mvd_cflags)
 

@@ -85,6 +85,7 @@ static int ask_run(struct deputy *d, struct err *err)
 	if (d->options->kind)
 		json_object_object_add(m, "kind", json_object_new_string(d->options->kind));
 	json_object_object_add(m, "best", json_object_new_boolean(d->options->best));
+	json_object_object_add(m, "nowait", json_object_new_boolean(d->options->nowait));
 	result = agent_send(d->agent, m, err);
 	json_object_put(m);
 	return result;
@@ -258,6 +259,9 @@ static void hear(struct deputy *d, struct json_object *m, int *fd)
 		hear_gone(d, m);
 	else if (!strcmp(event, "error"))
 		hear_error(d, m);
+	/* The only phase that may last as long as it likes. */
+	else if (!strcmp(event, "phase") && !strcmp(agent_string(m, "phase"), "waiting"))
+		say("%s", agent_string(m, "text"));
 	else if (!strcmp(event, "phase"))
 		say_verbose("%s: %s", agent_string(m, "phase"), agent_string(m, "text"));
 	else if (!strcmp(event, "warning"))

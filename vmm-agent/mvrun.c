@@ -27,6 +27,7 @@ static const struct {
 	{ "on", "NODE", "run on this node, or the best of NODE,NODE...", 'o' },
 	{ "not-on", "NODE", "do not run on this node (also several times)", 'N' },
 	{ "best", NULL, "run where it is best now (default, where mvd.conf says so)", 'B' },
+	{ "nowait", NULL, "fail when no node has room now, instead of waiting", 'W' },
 	{ "near", "JOB", "run where another of your jobs runs", 'R' },
 	{ "cpu-bound", NULL, "it will compute", 'C' },
 	{ "io-bound", NULL, "it will mostly read and write files", 'I' },
@@ -44,7 +45,7 @@ static const struct {
 
 static bool has_short_form(char letter)
 {
-	return !strchr("HoPLVNBRCIG", letter);
+	return !strchr("HoPLVNBRCIGW", letter);
 }
 
 static void usage(FILE *to)
@@ -156,6 +157,9 @@ static int take_option(struct mvrun_options *options, int letter)
 		return take_not_on(options, optarg);
 	case 'B':
 		options->best = true;
+		return -1;
+	case 'W':
+		options->nowait = true;
 		return -1;
 	case 'R':
 		options->near = optarg;

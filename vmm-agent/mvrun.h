@@ -31,7 +31,7 @@ struct mvrun_options {
 	const char *name, *on; /* the nodes to run at, NULL: any */
 	const char *near, *group, *kind; /* another job; a name; "cpu-bound", "io-bound" */
 	char not_on[512]; /* nodes, separated by commas */
-	bool best;
+	bool best, nowait;
 	unsigned home_patience; /* s without home; 0: for ever */
 	char **argv; /* the program and its arguments */
 };

@@ -239,7 +239,7 @@ def main():
         detector = measure_detector(options.mvsim, 64, (0.01, 0.1), (0,), (1, 2), 4)
     else:
         ages = measure_ages(options.mvsim, (64, 128, 256, 512, 1024), (1, 2, 3))
-        ages += measure_ages(options.mvsim, (4096,), (1,))
+        ages += measure_ages(options.mvsim, (2048,), (1,))
         adaptive = measure_ages(options.mvsim, (16, 32, 64, 128, 256, 512), (1, 2, 3), adapt=True)
         large = measure_large(options.mvsim, (10000, 100000), 1)
         longer = measure_large(options.mvsim, (10000,), 1, steps=1000)

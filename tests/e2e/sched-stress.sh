@@ -3,11 +3,11 @@
 # limit: 600
 # Jobs that make keys, fork, fill memory and simulate are moved to and fro while they work,
 # by hand and, once, because a node is drained; what they find is what is found natively.
-# MV_STRESS_MOVES says how often each is moved by hand (2, a short form; 10 is the long one).
+# MV_STRESS_MOVES says how often each is moved by hand (1, a short form; 10 is the long one).
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../lab.sh"
 requires python3
-moves=${MV_STRESS_MOVES:-3}
+moves=${MV_STRESS_MOVES:-1}
 work=$MV_SRCDIR/tests/stress-work
 
 lab_up --schedule 2
