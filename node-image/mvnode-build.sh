@@ -12,7 +12,7 @@ build_space_mib=4500 # archive, files, sparse disk, result
 node_packages="monovisor-node apt bash-completion busybox cpio dbus e2fsprogs fuse3 hostname
 	initramfs-tools iproute2 iputils-ping kmod less libvirt-clients libvirt-daemon-driver-qemu
 	libvirt-daemon-system linux-image-cloud-amd64 nano netbase procps
-	qemu-system-x86 qemu-utils sudo systemd-boot-efi systemd-sysv systemd-timesyncd
+	qemu-system-x86 qemu-utils sudo systemd-boot-efi systemd-resolved systemd-sysv systemd-timesyncd
 	udev util-linux zstd"
 
 build_defaults() {
@@ -137,7 +137,17 @@ write_overlay() { # DIR
 	printf 'LABEL=%s / ext4 rw,relatime 0 1\nLABEL=%s /boot/efi vfat umask=0077,nofail 0 2\n' \
 		"$root_label" "$boot_label" >"$1/etc/fstab"
 	: >"$1/etc/machine-id"
-	ln -sf ../run/systemd/resolve/stub-resolv.conf "$1/etc/resolv.conf"
+	idle_units "$1"
+}
+
+# What a node has no use for, and a slow one would wait for when it starts.
+idle_units() { # DIR
+	local unit
+	mkdir -p "$1/etc/systemd/system" || return
+	for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service \
+		modprobe@drm.service systemd-pstore.service libvirt-guests.service; do
+		ln -sf /dev/null "$1/etc/systemd/system/$unit" || return
+	done
 }
 
 # An initramfs for the disks that hypervisors have, instead of all: smaller, and sooner unpacked.
@@ -166,7 +176,7 @@ run_mmdebstrap() { # ARCHIVE SOURCES WORK
 		--essential-hook="copy-in '$3/initramfs/monovisor.conf' /etc/initramfs-tools/conf.d" \
 		--essential-hook="upload '$3/initramfs/monovisor.modules' /etc/initramfs-tools/modules" \
 		--customize-hook="sync-in '$3/overlay' /" \
-		--customize-hook='chroot "$1" systemctl enable systemd-networkd systemd-timesyncd mvd.service monovisor-node-setup.service monovisor-node-join.service libvirtd.service' \
+		--customize-hook='chroot "$1" systemctl enable systemd-networkd systemd-resolved systemd-timesyncd mvd.service monovisor-node-setup.service monovisor-node-join.service libvirtd.service' \
 		--customize-hook='chroot "$1" sh -c "rm -rf /var/lib/apt/lists/* /var/log/*.log /var/log/apt /var/cache/*.bin /etc/dpkg/dpkg.cfg.d/99mmdebstrap"' \
 		"$suite" "$1" "$2"
 }

@@ -32,7 +32,8 @@ run_options() {
 		--accel) accel=${2-}; shift ;;
 		--share) share=${2-}; [ -n "$share" ] || misused "run: --share takes a directory"; shift ;;
 		--port) port=${2-}; shift ;;
-		--cluster | --token | --address) add_seed "${1#--}" "${2-}"; shift ;;
+		--cluster | --token | --address | --ip) add_seed "${1#--}" "${2-}"; shift ;;
+		--jobs-accel) add_seed accel "${2-}"; shift ;;
 		--dry-run) dry=yes ;;
 		--) shift; extra=("$@"); break ;;
 		*) misused "run: unexpected \"$1\"" ;;
@@ -96,6 +97,15 @@ choose_accel() {
 	done
 	accel=tcg
 	echo "mvnode: no accelerator works here ($(candidates | tr '\n' ' ')was tried): the node is emulated, some ten times slower" >&2
+}
+
+# QEMU emulates AMD's virtualization, too: the node's jobs then run under the node's KVM, emulated
+# once and not twice. mvd's own trial of KVM is too short to find out, so the node is told.
+help_emulation() {
+	case $accel-$seed_lines in
+	*accel=*) ;;
+	tcg-*) add_seed accel kvm ;;
+	esac
 }
 
 accel_option() { # NAME
@@ -191,6 +201,7 @@ run_node() {
 	run_options "$@"
 	command -v "$qemu" >/dev/null || die "run: there is no $qemu: install QEMU (Debian: qemu-system-x86; macOS: brew install qemu)"
 	choose_accel
+	help_emulation
 	make_command
 	if [ -n "$dry" ]; then
 		print_command

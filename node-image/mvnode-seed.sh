@@ -5,7 +5,7 @@
 # lines NAME=VALUE. mvnode writes it on a host (bash 3.2 there), node-setup reads it in the node; both
 # believe only what passes seed_check_line.
 
-SEED_NAMES="hostname cluster token address port ip user share"
+SEED_NAMES="hostname cluster token address port ip user share accel"
 SEED_LABEL=MVSEED
 SEED_FILE=monovisor.seed
 
@@ -42,6 +42,8 @@ seed_trouble() { # NAME VALUE
 	user)
 		seed_matches "$2" '[a-z_][a-z0-9_.-]{0,30}:[1-9][0-9]{0,8}:[0-9]{1,9}' ||
 			echo "is not NAME:UID:GID of an ordinary user" ;;
+	accel)
+		case $2 in auto | kvm | tcg) ;; *) echo "is neither auto nor kvm nor tcg" ;; esac ;;
 	share)
 		seed_matches "$2" '/[^[:cntrl:]"\\$`*?]+' && [ "${2#*/../}" = "$2" ] ||
 			echo "is no absolute path of a directory" ;;

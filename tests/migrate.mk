@@ -26,6 +26,7 @@ check-migrate: all
 	MV_MOVES=$${MV_MOVES:-50} MV_TREE_FILES=$${MV_TREE_FILES:-5000} \
 	MV_TEST_SLOWER=$${MV_TEST_SLOWER:-6} MV_CASES=$(crash_cases) \
 		$(MAKE) $(AM_MAKEFLAGS) check TESTS="$(migrate_tests) $(sched_e2e_tests)"
+	MV_HOME=third MV_MOVES=20 MV_TREE_FILES=1000 $(MAKE) $(AM_MAKEFLAGS) check TESTS=tests/e2e/migrate-tree.sh
 	$(srcdir)/tests/crash-table $(crash_cases) >tests/crash-matrix.md
 CLEANFILES += tests/crash-cases tests/crash-matrix.md
 .PHONY: check-migrate

@@ -286,7 +286,8 @@ void mover_begin(struct job *job, struct client *client, const char *to,
 
 void mover_why(struct job *job, struct client *client)
 {
-	g_autofree char *obstacle = migrate_obstacle(job);
+	g_autofree char *obstacle = job->unplaced ? scheduler_waits_for(job) :
+						    migrate_obstacle(job);
 	g_autofree char *reason = obstacle ? NULL : scheduler_why(job);
 	struct json_object *event = event_new("why"), *why;
 

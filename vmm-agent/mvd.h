@@ -13,6 +13,8 @@
  *	mvd-migrate   a job leaves; mvd-arrive one comes; mvd-mover who wished it
  *	mvd-scheduler where a job starts, which one leaves; mvd-place, mvd-steer
  *	mvd-load      how busy this node and its jobs are; mvd-measure, mvd-limits
+ *	mvd-weigh     their CPU weights; mvd-dirty how fast their memory changes
+ *	mvd-links     what moves to each peer have taken
  *	mvd-settings  mvd.conf and mvctl set
  *	mvd-freeze    a stopped mvrun freezes its job
  *	mvd-boot      a microVM's domain and files; mvd-domain, mvd-facts its XML

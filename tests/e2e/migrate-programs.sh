@@ -162,8 +162,10 @@ program_pipeline() {
 program_shell() {
 	local steps=('expect:[#$] ' 'send:n=0; PS1=done:\r' 'expect:done:') i
 	for i in $(seq "$moves"); do
-		steps+=("run:timeout 300 mvctl migrate \$PID $([ $((i % 2)) = 1 ] && echo node2 || echo home)"
-			'send:n=$((n + 1)); (echo s$n | tr s t); hostname\r' "expect:t$i\\r" 'expect:node1' 'expect:done:')
+		# It is typed while the job moves.
+		steps+=("run:(timeout 300 mvctl migrate \$PID $([ $((i % 2)) = 1 ] && echo node2 || echo home) >$tmp/moved.$i 2>&1; echo \$? >>$tmp/moved.$i) &"
+			'send:n=$((n + 1)); (echo s$n | tr s t); hostname\r' "expect:t$i\\r" 'expect:node1' 'expect:done:'
+			"run:until grep -qx '[0-9]*' $tmp/moved.$i; do sleep 0.1; done; cat $tmp/moved.$i; grep -qx 0 $tmp/moved.$i")
 	done
 	MV_PTY_LIMIT=300 status 3 lab_on node1 "$MV_SRCDIR/tests/pty" "${steps[@]}" 'size:30x100' 'send:stty size\r' \
 		'expect:30 100' 'send:sleep 1000\r' 'sleep:1' 'send:\x03' 'expect:done:' 'send:exit 3\r' \

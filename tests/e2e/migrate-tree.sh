@@ -6,6 +6,7 @@
 # each node in turn is killed.
 #
 #	MV_TREE_FILES=5000 tests/e2e/migrate-tree.sh
+#	MV_HOME=third ...        home is neither of the two nodes that it moves between
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../lab.sh"
 requires python3 flock
@@ -32,26 +33,30 @@ made_moves() { # NUMBER
 	[ "$(wc -l <"$tmp/moves")" -ge "$1" ]
 }
 
-lab_up 2
+home=node1 places=(node2 home) agents=(node1 node2 node1 node2)
+if [ "${MV_HOME:-}" = third ]; then
+	home=node3 places=(node1 node2) agents=(node1 node2 node3 node1 node2 node3)
+fi
+lab_up $([ $home = node3 ] && echo 3 || echo 2)
 cd "$tmp/job"
 touch journal
 competitor &
 competitor=$!
-lab_job_start node1 python3 "$MV_SRCDIR/tests/tree-work" "$files" "$tmp/stop"
+lab_job_start $home python3 "$MV_SRCDIR/tests/tree-work" "$files" "$tmp/stop"
 
 lock_is_held() {
 	! python3 -c 'import fcntl; fcntl.lockf(open("locked", "r+"), fcntl.LOCK_EX | fcntl.LOCK_NB)' 2>/dev/null
 }
 lock_is_held
-lab_on node1 "$MV_SRCDIR/tests/mover" "$job_pid" "$moves" node2 home
+lab_on $home "$MV_SRCDIR/tests/mover" "$job_pid" "$moves" "${places[@]}"
 lock_is_held
 echo "$moves moves, $(wc -l <"$tmp/job.out") rounds"
 
 # From here on moves may fail, each with its reason, but not the job.
 : >"$tmp/moves"
-lab_exec node1 "$MV_SRCDIR/tests/mover" -t "$job_pid" 0 node2 home >"$tmp/moves" 2>"$tmp/failed" &
+lab_exec $home "$MV_SRCDIR/tests/mover" -t "$job_pid" 0 "${places[@]}" >"$tmp/moves" 2>"$tmp/failed" &
 mover=$!
-for node in node1 node2 node1 node2; do
+for node in "${agents[@]}"; do
 	made=$(wc -l <"$tmp/moves")
 	"$mvlab" mvd $node kill
 	sleep 0.5

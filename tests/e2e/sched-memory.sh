@@ -34,25 +34,29 @@ lab_exec node1 mvrun --on "node1,$others" -m 420 --name eater python3 "$tmp/eate
 eater=$!
 exec 7>"$tmp/meal"
 wait_until 120 grep -q ready "$tmp/eater.out"
-eater_host() {
-	lab_on node1 mvctl info --json eater | python3 -c 'import json, sys; print(json.load(sys.stdin)["host"])'
+eater_is() { # where, and in which state
+	lab_on node1 mvctl info --json eater | python3 -c '
+import json, sys
+job = json.load(sys.stdin)
+print(job["host"], job["state"])'
 }
-[ "$(eater_host)" = node1 ] || lab_on node1 mvctl migrate eater node1 >/dev/null
+[[ $(eater_is) = "node1 "* ]] || lab_on node1 mvctl migrate eater node1 >/dev/null
 loops_start node1 small 1 --on node1 7>&-
 wait_until 120 loops_running node1 small 1
 
 # It grows as programs do, a little at a time; all of it would not fit.
+echo "node1 has $(nodes_field node1 memory_free) MiB free"
 meal=0
-while [ "$(eater_host)" = node1 ]; do
+while [ "$(eater_is)" = "node1 running" ]; do
 	[ $meal -lt 300 ] || fail "node1 keeps a job that has taken $meal MiB"
 	meal=$((meal + 20))
 	echo 20 >&7
 	wait_until 120 grep -q "has $meal" "$tmp/eater.out"
 	sleep 0.5
 done
-echo "it left with $meal MiB"
+echo "it leaves with $meal MiB, and $(nodes_field node1 memory_free) MiB are free"
 away() {
-	[[ ,$others, = *,$(eater_host),* ]]
+	[[ $(eater_is) = node[23]" running" ]]
 }
 wait_until 120 away
 status 0 grep -h 'because memory is short' "$MVLAB_DIR/node1/mvd.log"

@@ -37,7 +37,14 @@ status 0 lab_on node1 mvctl best
 says '^node[123]$'
 idle first --on node2 --group both
 runs_at first node2
-idle second --not-on node1,node3 --group both
+status 0 lab_on node1 mvrun -v -m 128 --not-on node1,node3 true
+says 'starting it at node2'
+idle second --not-on node1 --group both
+away() {
+	at second node2 || at second node3
+}
+wait_until 120 away
+at second node2 || lab_on node1 mvctl migrate second node2 >/dev/null
 runs_at second node2
 idle beside --near first
 runs_at beside node2

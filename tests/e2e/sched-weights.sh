@@ -71,6 +71,7 @@ loops_end
 
 # ---- no control groups ----
 
+setting weight_ratio 1000
 "$mvlab" libvirtd node1 stop
 sed -i 's/^cgroup_controllers .*/cgroup_controllers = [ ]/' "$MVLAB_DIR/node1/etc/qemu.conf"
 "$mvlab" libvirtd node1 start
@@ -80,7 +81,7 @@ niced() {
 	lab_on node1 mvctl doctor | grep -q 'by their niceness'
 }
 wait_until 60 niced
-# Of jobs without a group: the oldest of two yields.
+# The older of two yields.
 old_enough() {
 	[ "$(job_field late1 cpu_ms)" -gt 2500 ]
 }

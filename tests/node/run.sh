@@ -74,7 +74,7 @@ done
 
 # One that opens and then runs nothing, as on nested hosts; and asked for by name it is not tried.
 dry Linux tcg
-has "-accel tcg"
+has "-accel tcg -cpu max"
 DIES=kvm dry Linux "" --accel kvm
 has "-accel kvm"
 

@@ -60,13 +60,14 @@ grep -q '^127.0.1.1 disk$' "$root/etc/hosts"
 
 # QEMU makes a string of a whole file.
 smbios "other.vendor=1" $'monovisor.hostname=smbios\nmonovisor.address=192.0.2.7\n' monovisor.ip=10.7.0.1/24@52:54:00:00:00:01
-accepted hostname=smbios address=192.0.2.7 ip=10.7.0.1/24@52:54:00:00:00:01 port=7481 "token=$token"
+accepted hostname=smbios address=192.0.2.7 ip=10.7.0.1/24@52:54:00:00:00:01
 network=$root/run/systemd/network/10-monovisor-seed.network
 grep -q '^MACAddress=52:54:00:00:00:01$' "$network"
 grep -q '^Address=10.7.0.1/24$' "$network"
 
-echo "quiet monovisor.hostname=line monovisor.user=ann:1000:1000" >"$root/proc/cmdline"
-accepted hostname=line address=192.0.2.7 ip=10.7.0.1/24@52:54:00:00:00:01 port=7481 "token=$token" user=ann:1000:1000
+echo "quiet monovisor.hostname=line monovisor.user=ann:1000:1000 monovisor.accel=kvm" >"$root/proc/cmdline"
+accepted hostname=line address=192.0.2.7 ip=10.7.0.1/24@52:54:00:00:00:01 user=ann:1000:1000 accel=kvm
+grep -qx "MVD_OPTIONS=--accel kvm" "$root/etc/default/mvd"
 [ "$(cat "$root/run/monovisor-node/user")" = ann ]
 
 # ---- what is refused, all of it with nothing done ----
@@ -86,6 +87,7 @@ bad "is no host name" hostname='$(reboot)'
 bad "is no host name" hostname=-x
 bad "is no host name" "hostname=$(printf 'a%.0s' {1..64})"
 bad "is not known" colour=red
+bad "neither auto" accel=xen
 bad "is no line NAME=VALUE" nonsense
 bad "is no port" port=0
 bad "is no port" port=99999
