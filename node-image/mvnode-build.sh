@@ -134,7 +134,7 @@ write_overlay() { # DIR
 	default_sources >"$1/etc/apt/sources.list"
 	printf 'monovisor-node\n' >"$1/etc/hostname"
 	printf '127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n' >"$1/etc/hosts"
-	printf 'LABEL=%s / ext4 rw,relatime 0 1\nLABEL=%s /boot/efi vfat umask=0077,nofail 0 2\n' \
+	printf 'LABEL=%s / ext4 rw,relatime 0 1\nLABEL=%s /boot/efi vfat umask=0077,noauto 0 0\n' \
 		"$root_label" "$boot_label" >"$1/etc/fstab"
 	: >"$1/etc/machine-id"
 	idle_units "$1"
@@ -167,7 +167,7 @@ run_mmdebstrap() { # ARCHIVE SOURCES WORK
 	include=$(echo $node_packages $(kernel_package) | tr ' ' ',')
 	in_own_mounts mmdebstrap --variant=minbase --include="$include" \
 		--aptopt='APT::Install-Recommends "false"' \
-		--dpkgopt='path-exclude=/usr/share/doc/*' \
+		--dpkgopt=force-unsafe-io --dpkgopt='path-exclude=/usr/share/doc/*' \
 		--dpkgopt='path-include=/usr/share/doc/*/copyright' \
 		--dpkgopt='path-exclude=/usr/share/locale/*' \
 		--dpkgopt='path-exclude=/usr/share/man/*' \
@@ -177,6 +177,7 @@ run_mmdebstrap() { # ARCHIVE SOURCES WORK
 		--essential-hook="upload '$3/initramfs/monovisor.modules' /etc/initramfs-tools/modules" \
 		--customize-hook="sync-in '$3/overlay' /" \
 		--customize-hook='chroot "$1" systemctl enable systemd-networkd systemd-resolved systemd-timesyncd mvd.service monovisor-node-setup.service monovisor-node-join.service libvirtd.service' \
+		--customize-hook='sed -i "s/^LOGIN_TIMEOUT.*/LOGIN_TIMEOUT 600/" "$1"/etc/login.defs' \
 		--customize-hook='chroot "$1" sh -c "rm -rf /var/lib/apt/lists/* /var/log/*.log /var/log/apt /var/cache/*.bin /etc/dpkg/dpkg.cfg.d/99mmdebstrap"' \
 		"$suite" "$1" "$2"
 }

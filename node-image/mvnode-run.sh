@@ -60,8 +60,13 @@ address="* | address=*) ;; *)
 # ---- the accelerator ----
 
 # An accelerator that QEMU was built with and that opens proves nothing (nested and paravirtual
-# hosts): the firmware, which needs no disk, must run under it to its end.
+# hosts): the firmware, which needs no disk, must run under it to its end. In a shell of its own,
+# which would otherwise say how QEMU ended.
 accel_works() { # NAME
+	(try_accel "$1") 2>/dev/null
+}
+
+try_accel() { # NAME
 	local log pid i
 	log=$(mktemp "${TMPDIR:-/tmp}/mvnode.XXXXXX") || return
 	"$qemu" -accel "$(accel_option "$1")" -machine q35 -cpu "$(cpu_model "$1")" -m 64 -nodefaults \

@@ -27,11 +27,15 @@ tests_unit_test_mvd_doctor_SOURCES = tests/unit/test-mvd-doctor.c
 tests_unit_test_mvd_doctor_CFLAGS = $(agent_test_cflags)
 tests_unit_test_mvd_doctor_LDADD = $(agent_test_ldadd)
 
-sched_e2e_tests = tests/e2e/sched-memory.sh tests/e2e/sched-orders.sh tests/e2e/sched-spread.sh \
-	tests/e2e/sched-stress.sh tests/e2e/sched-weights.sh
-dist_noinst_SCRIPTS += $(sched_e2e_tests) tests/sched.sh tests/stress-work
+# Part of make check in a short form; make check-sched: the long one, with more nodes, jobs and moves.
+sched_short_tests = tests/e2e/sched-memory.sh tests/e2e/sched-orders.sh tests/e2e/sched-spread.sh \
+	tests/e2e/sched-weights.sh
+sched_e2e_tests = $(sched_short_tests) tests/e2e/sched-stress.sh
+dist_check_SCRIPTS += $(sched_short_tests)
+dist_noinst_SCRIPTS += tests/e2e/sched-stress.sh tests/sched.sh tests/stress-work
+TESTS += $(sched_short_tests)
 
-# Not part of make check: they need minutes, and have passed on busy machines only.
 check-sched: all
-	$(MAKE) $(AM_MAKEFLAGS) check TESTS="$(sched_e2e_tests)"
+	MV_TEST_HEAVY=1 MV_LOOPS=$${MV_LOOPS:-12} MV_STRESS_MOVES=$${MV_STRESS_MOVES:-10} MV_TEST_SLOWER=$${MV_TEST_SLOWER:-2} \
+		$(MAKE) $(AM_MAKEFLAGS) check TESTS="$(sched_e2e_tests)"
 .PHONY: check-sched

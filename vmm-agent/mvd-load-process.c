@@ -94,7 +94,7 @@ void load_process_find(const struct mvd *mvd, struct load_job *seen, double now)
 	if (dir)
 		g_dir_close(dir);
 	seen->vcpu_count = 0;
-	seen->nice = 0;
+	seen->niced = false;
 }
 
 bool load_process_time(struct load_job *seen, uint64_t *run, uint64_t *wait)
@@ -136,10 +136,18 @@ int load_process_nice(double weight)
 
 void load_process_weigh(struct load_job *seen, double weight)
 {
-	int nice = load_process_nice(weight);
+	/* To what libvirt's daemon, and so all of QEMU, was started with. */
+	int nice = MIN(getpriority(PRIO_PROCESS, (id_t)seen->pid) +
+		       load_process_nice(weight), 19);
 	unsigned i;
 
-	if (nice == seen->nice || seen->vcpu_count == 0)
+	if (seen->vcpu_count == 0)
+		return;
+	/* An agent before us may have changed it. */
+	if (!seen->niced)
+		seen->nice = getpriority(PRIO_PROCESS, (id_t)seen->vcpus[0]);
+	seen->niced = true;
+	if (nice == seen->nice)
 		return;
 	for (i = 0; i < seen->vcpu_count; i++)
 		if (setpriority(PRIO_PROCESS, (id_t)seen->vcpus[i], nice) < 0) {

@@ -13,7 +13,7 @@ bool load_process_time(struct load_job *seen, uint64_t *run, uint64_t *wait);
 double load_process_resident(pid_t pid);
 /* Give its virtual processors this share of the largest weight, by their niceness. */
 void load_process_weigh(struct load_job *seen, double weight);
-/* The niceness for a weight, 0 to 19: each step is worth a quarter. */
+/* The niceness for a weight, 0 to 19 more than QEMU's own: each step is worth a quarter. */
 int load_process_nice(double weight);
 
 #endif

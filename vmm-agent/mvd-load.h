@@ -54,7 +54,8 @@ struct load_job {
 	unsigned shares; /* of its control group, as given last; 0: not yet */
 	bool weighing;   /* they are just being given */
 	bool no_group;   /* libvirt has none for it */
-	int nice;
+	int nice;        /* of its virtual processors, when it was `niced` */
+	bool niced;
 	/* its memory: mvd-dirty.c */
 	double dirty, dirtied; /* bytes/s that it changes, < 0: not known; when measured */
 };

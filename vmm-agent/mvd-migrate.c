@@ -566,6 +566,9 @@ char *migrate_obstacle(const struct job *job)
 		return g_strdup("its program has not started yet");
 	if (job_is_ending(job))
 		return g_strdup("it is ending");
+	if (job->saved)
+		return g_strdup("it is saved in a file (virsh restore brings it "
+				"back)");
 	if (job->absent)
 		return g_strdup("it is on its way between two nodes");
 	if (job->claiming)

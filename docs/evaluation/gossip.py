@@ -11,42 +11,23 @@ number of nodes, every death noticed, nobody wrongly declared dead at 1 % loss.
 import argparse
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
 
+sys.dont_write_bytecode = True  # not into the source tree
+import runs  # noqa: E402
+
 WINDOW = 16
-PARALLEL = 2
-
-
-def start(mvsim, arguments):
-    command = ["mvsim", *arguments, "--json"]
-    return command, subprocess.Popen(
-        [mvsim, *command[1:]], stdout=subprocess.PIPE, text=True
-    )
-
-
-def finish(job):
-    command, process = job
-    text, _ = process.communicate(timeout=3600)
-    if process.returncode != 0:
-        sys.exit(f"{' '.join(command)} failed")
-    return {"command": " ".join(command), **json.loads(text)}
+KEEP = None  # directory of what mvsim says
 
 
 def run_all(mvsim, list_of_arguments):
-    """A few at a time; the results in order."""
-    results, jobs = [], []
-    for arguments in list_of_arguments:
-        if len(jobs) == PARALLEL:
-            results.append(finish(jobs.pop(0)))
-        jobs.append(start(mvsim, arguments))
-    return results + [finish(job) for job in jobs]
+    return runs.run_all(mvsim, KEEP, list_of_arguments)
 
 
-def mean(runs, field):
-    return sum(run[field] for run in runs) / len(runs)
+def mean(results, field):
+    return sum(run[field] for run in results) / len(results)
 
 
 def gossip_arguments(nodes, seed, *more, adapt=False):
@@ -58,12 +39,12 @@ def measure_ages(mvsim, sizes, seeds, adapt=False):
     """To the end, where ages no longer change."""
     rows = []
     for nodes in sizes:
-        runs = run_all(mvsim, [gossip_arguments(nodes, seed, adapt=adapt) for seed in seeds])
-        row = {"nodes": nodes, "window": runs[0]["window"], "seeds": len(seeds),
-               "command": runs[0]["command"], "runs": runs, "bytes": mean(runs, "bytes")}
+        done = run_all(mvsim, [gossip_arguments(nodes, seed, adapt=adapt) for seed in seeds])
+        row = {"nodes": nodes, "window": done[0]["window"], "seeds": len(seeds),
+               "command": done[0]["command"], "runs": done, "bytes": mean(done, "bytes")}
         for what in "average", "maximum":
-            row[what] = mean(runs, what)
-            row[what + "_formula"] = runs[0][what + "_formula"]
+            row[what] = mean(done, what)
+            row[what + "_formula"] = done[0][what + "_formula"]
         rows.append(row)
     return rows
 
@@ -94,14 +75,14 @@ def measure_detector(mvsim, nodes, losses, slows, seeds, deaths):
                     "swim", f"--nodes={nodes}", f"--deaths={deaths}", f"--loss={loss}",
                     f"--slow={slow}", "--stall=5", *([] if lifeguard else ["--no-lifeguard"]),
                 ]
-                runs = run_all(mvsim, [arguments + [f"--seed={seed}"] for seed in seeds])
+                done = run_all(mvsim, [arguments + [f"--seed={seed}"] for seed in seeds])
                 fields = ("first_suspect", "first_dead", "all_dead", "wrong_per_hour",
                           "suspicions", "messages", "bytes")
                 rows.append({
                     "nodes": nodes, "loss": loss, "slow": slow, "lifeguard": lifeguard,
-                    "deaths": deaths * len(seeds), "runs": runs,
-                    "detected": sum(run["detected"] for run in runs),
-                    **{field: mean(runs, field) for field in fields},
+                    "deaths": deaths * len(seeds), "runs": done,
+                    "detected": sum(run["detected"] for run in done),
+                    **{field: mean(done, field) for field in fields},
                 })
     return rows
 
@@ -224,11 +205,15 @@ def check_detector(rows):
 
 
 def main():
+    global KEEP
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("mvsim", help="the program")
     parser.add_argument("directory", nargs="?", help="where the results go")
     parser.add_argument("--check", action="store_true", help="the short form; writes nothing")
+    parser.add_argument("--keep", help="directory of what mvsim says")
     options = parser.parse_args()
+    options.mvsim = os.path.abspath(options.mvsim)
+    KEEP = options.keep
     if options.check == bool(options.directory):
         parser.error("give a directory, or --check")
     if options.check:
@@ -242,18 +227,20 @@ def main():
         ages += measure_ages(options.mvsim, (2048,), (1,))
         adaptive = measure_ages(options.mvsim, (16, 32, 64, 128, 256, 512), (1, 2, 3), adapt=True)
         large = measure_large(options.mvsim, (10000, 100000), 1)
-        longer = measure_large(options.mvsim, (10000,), 1, steps=1000)
+        longer = measure_large(options.mvsim, (10000,), 1, steps=300)
         detector = measure_detector(options.mvsim, 256, (0, 0.01, 0.1), (0, 0.1),
-                                    (1, 2, 3, 4, 5), 8)
+                                    (1, 2, 3), 8)
     print_ages(ages + adaptive)
     print_large(large + longer)
     print_detector(detector)
     if options.directory:
         with open(os.path.join(options.directory, "gossip.json"), "w") as out:
-            usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+            everything = [run for part in (ages, adaptive, large, longer, detector)
+                          for row in part for run in row["runs"]]
             json.dump({"ages": ages, "adaptive": adaptive, "large": large, "longer": longer,
                        "detector": detector,
-                       "cpu_minutes": (usage.ru_utime + usage.ru_stime) / 60}, out, indent=1)
+                       "cpu_minutes": sum(run["cpu_seconds"] for run in everything) / 60},
+                      out, indent=1)
             out.write("\n")
         if shutil.which("gnuplot"):
             plot_ages(os.path.join(options.directory, "gossip.svg"), ages)

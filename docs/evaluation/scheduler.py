@@ -8,8 +8,6 @@ it does a short form of it and fails when a promise is not kept.
 """
 
 import argparse
-import concurrent.futures
-import hashlib
 import json
 import os
 import re
@@ -17,8 +15,10 @@ import shutil
 import subprocess
 import sys
 
+sys.dont_write_bytecode = True  # not into the source tree
+from runs import key, run_all  # noqa: E402
+
 HERE = os.path.dirname(os.path.abspath(__file__))
-PARALLEL = 2
 CLASSIC = "mosix,rr,e-pvm,e-mosix,monovisor,mv-nowait"
 MODERN = "mosix,best-fit,least-loaded,two-choices,proxmox,drs"
 PARTS = ("mv-none,mv-place,mv-move,mv-weight,mv-place+move,mv-place+weight,mv-move+weight,"
@@ -72,7 +72,7 @@ def moving(listed):
         "messages-awful": ["--param=delay=2", "--param=loss=0.5"],
     }
     for name, params in trials.items():
-        listed[name] = run_of("published", 200, MOVING, *params)
+        listed[name] = run_of("published", 60, MOVING, *params)
 
 
 def commands(short):
@@ -82,65 +82,17 @@ def commands(short):
     if not short:
         listed["modern"] = run_of("published", runs, MODERN)
         listed["free"] = run_of("published", 500, "mosix,rr,e-pvm,e-mosix", "--free-moves")
-        listed["ablation"] = run_of("published", 500, ABLATION)
-        listed["parts"] = run_of("mixed", 5, PARTS)
-        listed["mixed-mosix"] = run_of("mixed", 5, MOSIX + ",mv-place+move,monovisor")
+        listed["ablation"] = run_of("published", 200, ABLATION)
+        listed["parts"] = run_of("mixed", 3, PARTS)
+        listed["mixed-mosix"] = run_of("mixed", 3, MOSIX + ",mv-place+move,monovisor")
         moving(listed)
     for name in ("oscillate", "honest", "liar", "boaster", "drained", "usher") if short else TROUBLE:
-        listed["stable-" + name] = run_of(name, 1 if short else 10, "mosix,monovisor")
+        listed["stable-" + name] = run_of(name, 1 if short else 5, "mosix,monovisor")
     if not short:
         listed["large"] = run_of("./large.json", 1, "monovisor")
     for known in () if short else KNOWN:
         listed[f"decide-{known}"] = ["decide", f"--nodes={known}", "--seed=1"]
     return listed
-
-
-# ---- running ----
-
-def run(mvsim, arguments):
-    """What it says, and the memory and the time that it took."""
-    with subprocess.Popen([mvsim, *arguments, "--json"], stdout=subprocess.PIPE, text=True,
-                          cwd=HERE) as process:
-        text = process.stdout.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        sys.exit(f"mvsim {' '.join(arguments)} failed")
-    return json.dumps({**json.loads(text), "rss_mib": round(usage.ru_maxrss / 1024),
-                       "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 1)})
-
-
-def key(mvsim, arguments):
-    """The same for the same command of the same program, and for nothing else."""
-    digest = hashlib.sha256(json.dumps(arguments).encode())
-    files = [mvsim] + [os.path.join(HERE, word) for word in arguments if word.startswith("./")]
-    for path in files:
-        with open(path, "rb") as file:
-            digest.update(hashlib.sha256(file.read()).digest())
-    return digest.hexdigest()[:16]
-
-
-def kept(mvsim, keep, name, arguments):
-    path = keep and os.path.join(keep, f"{name}-{key(mvsim, arguments)}.json")
-    if path and os.path.exists(path):
-        with open(path, encoding="utf-8") as file:
-            text = file.read()
-    else:
-        text = run(mvsim, arguments)
-        if path:
-            with open(path + ".new", "w", encoding="utf-8") as file:
-                file.write(text)
-            os.replace(path + ".new", path)
-    return {"command": " ".join(["mvsim", *arguments]), **json.loads(text)}
-
-
-def run_all(mvsim, keep, listed):
-    if keep:
-        os.makedirs(keep, exist_ok=True)
-    with concurrent.futures.ThreadPoolExecutor(PARALLEL) as pool:
-        jobs = {name: pool.submit(kept, mvsim, keep, name, arguments)
-                for name, arguments in listed.items()}
-        return {name: job.result() for name, job in jobs.items()}
 
 
 # ---- what mvsim does not work out itself ----
@@ -372,7 +324,8 @@ def main():
     if options.directory and not options.keep:
         options.keep = os.path.join(options.directory, "raw")
     options.mvsim = os.path.abspath(options.mvsim)
-    results = run_all(options.mvsim, options.keep, commands(options.check))
+    listed = commands(options.check)
+    results = dict(zip(listed, run_all(options.mvsim, options.keep, listed.values())))
     for result in results.values():
         if "methods" in result:
             condense(result)

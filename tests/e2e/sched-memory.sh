@@ -12,7 +12,7 @@ requires python3
 heavy=${MV_TEST_HEAVY:-}
 nodes=2 others=node2
 [ -z "$heavy" ] || nodes=3 others=node2,node3
-lab_up --schedule --memory 800,1600,1600 $nodes
+lab_up --schedule --memory 720,1600,1600 $nodes
 
 # Takes so much memory as it reads, and says a sum of it in the end.
 cat >"$tmp/eater" <<'END'
@@ -29,7 +29,7 @@ mkfifo "$tmp/meal"
 # ---- memory ----
 
 setting balance no
-lab_exec node1 mvrun --on "node1,$others" -m 420 --name eater python3 "$tmp/eater" \
+lab_exec node1 mvrun --on "node1,$others" -m 480 --name eater python3 "$tmp/eater" \
 	<"$tmp/meal" >"$tmp/eater.out" 2>"$tmp/eater.err" &
 eater=$!
 exec 7>"$tmp/meal"
@@ -48,7 +48,7 @@ wait_until 120 loops_running node1 small 1
 echo "node1 has $(nodes_field node1 memory_free) MiB free"
 meal=0
 while [ "$(eater_is)" = "node1 running" ]; do
-	[ $meal -lt 300 ] || fail "node1 keeps a job that has taken $meal MiB"
+	[ $meal -lt 360 ] || fail "node1 keeps a job that has taken $meal MiB"
 	meal=$((meal + 20))
 	echo 20 >&7
 	wait_until 120 grep -q "has $meal" "$tmp/eater.out"

@@ -99,6 +99,8 @@ node_virsh save "$domain" "$tmp/saved"
 said 'suspended by .*virsh'
 said 'saved to a file .*virsh restore'
 equal saved "$(state)"
+status 1 on_node mvctl migrate "$job_pid" node9
+says 'does not move to node9: it is saved in a file'
 equal "" "$(node_domains)"
 status 1 on_node mvctl resume "$job_pid"
 says 'saved in a file.*virsh restore'

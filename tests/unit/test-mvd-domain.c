@@ -245,6 +245,7 @@ static void reads_its_own_facts(void **state)
 	(void)state;
 	facts.frozen = facts.started = true;
 	facts.stay_home = true;
+	facts.near = g_strdup("6f6f0000-1111-2222-3333-000000000002");
 	facts.vsock_port = 99;
 	facts.transport = JOB_VSOCK;
 	xml = job_facts_to_xml(&facts);
@@ -269,7 +270,35 @@ static void reads_its_own_facts(void **state)
 	assert_int_equal(got.accel, facts.accel);
 	assert_int_equal(got.transport, JOB_VSOCK);
 	assert_int_equal(got.vsock_port, 99);
+	assert_string_equal(got.near, facts.near);
 	job_facts_clear(&got);
+}
+
+/* A target without control groups would refuse a domain that has a weight. */
+static void leaves_its_weight_behind(void **state)
+{
+	static const char weight[] = "<cputune><shares>512</shares></cputune>";
+	const struct domain_place place = {
+		.kernel = "/boot/there", .initramfs = "/there.cpio",
+		.socket = "/there/x.link", .console = "/there/x.console",
+	};
+	g_autofree char *xml = NULL, *moved = NULL;
+	struct err err = { 0 };
+	GString *weighed;
+
+	(void)state;
+	xml = domain_to_xml(&spec, &err);
+	weighed = g_string_new(xml);
+	g_string_insert(weighed, strstr(weighed->str, "</domain>") - weighed->str, weight);
+	moved = domain_move_xml(weighed->str, &place, &facts, &err);
+	g_string_free(weighed, TRUE);
+	if (!moved)
+		fail_msg("%s", err.text);
+	xmlFreeDoc(doc);
+	doc = xmlReadMemory(moved, (int)strlen(moved), NULL, NULL, 0);
+	holds("count(/domain/cputune/shares)", "0");
+	holds("/domain/os/kernel", "/boot/there");
+	holds("/domain/metadata/mv:job/mv:pid", "4711");
 }
 
 /* In a copy of the facts' XML, with one text replaced by another. */
@@ -395,6 +424,7 @@ int main(void)
 		TEST(leaves_the_kernel_alone),
 		TEST(holds_the_facts),
 		TEST(reads_its_own_facts),
+		TEST(leaves_its_weight_behind),
 		TEST(refuses_edited_facts),
 		TEST(refuses_huge_metadata),
 		TEST(names_domains_safely),

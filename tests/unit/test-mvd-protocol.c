@@ -68,7 +68,7 @@ static void takes_all_fields_of_run(void **state)
 	assert_int_equal(parse("{\"op\":\"run\",\"uuid\":\"6F6F0000-1111-2222-"
 			       "3333-44445555AAAA\",\"name\":\"make\",\"command\":"
 			       "\"make -j4\",\"memory\":512,\"cpus\":3,\"pin\":true,"
-			       "\"home\":true,\"unknown\":{\"x\":[]}}"), 0);
+			       "\"home\":true,\"nowait\":true,\"near\":\"other\",\"unknown\":{\"x\":[]}}"), 0);
 	assert_int_equal(request.op, REQUEST_RUN);
 	assert_string_equal(request.uuid, UUID);
 	assert_string_equal(request.name, "make");
@@ -77,6 +77,8 @@ static void takes_all_fields_of_run(void **state)
 	assert_int_equal(request.cpus, 3);
 	assert_true(request.pin);
 	assert_true(request.home);
+	assert_true(request.nowait);
+	assert_string_equal(request.near, "other");
 }
 
 static void takes_all_fields_of_cluster(void **state)

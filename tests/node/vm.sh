@@ -1,0 +1,139 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# Virtual machines of the node image, for a test: source it after tests/lib.sh.
+#
+#	vm_image		the image, made of packages of this source, or $MV_NODE_IMAGE
+#	vm_start NODE OPTION... [-- QEMU-OPTION...]	by mvnode run
+#	vm_up NODE		wait until its console can be used
+#	vm NODE SECONDS COMMAND	run a line of shell there as root; output and exit status are the command's
+#	vm_cut NODE, vm_heal NODE	the network between the nodes, at this node's plug
+#	vm_off NODE		as if its power failed
+#
+# The network between them is a pair of unix sockets, so there can be two; each has a network
+# namespace of its own besides, for what mvnode run forwards.
+
+vm_dir=${tmp:?}/vm
+declare -A vm_pid=()
+vm_mark=0
+
+vm_image() {
+	local stage=$vm_dir/source
+	if [ -n "${MV_NODE_IMAGE:-}" ]; then
+		image=$MV_NODE_IMAGE
+		return
+	fi
+	mkdir -p "$stage"
+	vm_step "the release" make -C "$MV_BUILDDIR" dist
+	tar -C "$stage" -xf "$MV_BUILDDIR"/monovisor-*.tar.xz
+	vm_step "the packages" vm_packages "$stage"/monovisor-*/
+	vm_step "the image" "$MV_SRCDIR/node-image/mvnode" build --packages "$stage" --tmp "$vm_dir" -o "$vm_dir/node.qcow2"
+	image=$vm_dir/node.qcow2
+	rm -rf "$stage"
+}
+
+vm_packages() { # DIR
+	cd "$1" && DEB_BUILD_OPTIONS="nocheck parallel=$(nproc)" dpkg-buildpackage -b -us -uc
+}
+
+vm_step() { # TEXT COMMAND...
+	local text=$1 from=$SECONDS
+	shift
+	"$@" >"$vm_dir/step.log" 2>&1 </dev/null || {
+		tail -n 30 "$vm_dir/step.log"
+		fail "could not make $text"
+	}
+	echo "$text: made in $((SECONDS - from)) s"
+}
+
+# The address is 10.77.0.N for "nodeN"; there are node1 and node2.
+vm_start() { # NODE OPTION...
+	local node=$1 number=${1#node} mac dir=$vm_dir/$1
+	shift
+	mac=52:54:00:77:00:0$number
+	mkdir -p "$dir"
+	mkfifo "$dir/in"
+	: >"$dir/console"
+	exec {vm_in}<>"$dir/in"
+	# Sparing its disk is of no use: it is thrown away.
+	unshare --net "$MV_SRCDIR/node-image/mvnode" run --image "$image" --name "$node" --dir "$dir/state" \
+		--ip "10.77.0.$number/24@$mac" --address "10.77.0.$number" "$@" \
+		-netdev "dgram,id=nodes,local.type=unix,local.path=$vm_dir/wire$number,remote.type=unix,remote.path=$vm_dir/wire$((3 - number))" \
+		-device "virtio-net-pci,netdev=nodes,id=plug,mac=$mac" \
+		-action panic=shutdown -no-reboot \
+		<&"$vm_in" >"$dir/console" 2>&1 &
+	vm_pid[$node]=$!
+	exec {vm_in}>&-
+	cleanup_fn vm_off "$node"
+}
+
+vm_off() { # NODE
+	local pid=${vm_pid[$1]-}
+	[ -n "$pid" ] || return 0
+	kill -9 "$pid" 2>/dev/null
+	wait "$pid" 2>/dev/null || true
+	unset "vm_pid[$1]"
+}
+
+vm_runs() { # NODE
+	! has_ended "${vm_pid[$1]}" || fail "$1 has ended: $(tail -n 20 "$vm_dir/$1/console")"
+}
+
+vm_send() { # NODE TEXT
+	vm_runs "$1"
+	printf '%s\n' "$2" 1<>"$vm_dir/$1/in" >&1
+}
+
+# What the console said from an offset on that matches.
+vm_said() { # NODE OFFSET REGEX
+	tail -c "+$(($2 + 1))" "$vm_dir/$1/console" | tr -d '\r' | grep -aE "$3"
+}
+
+# It can be used, or never will.
+vm_settled() { # NODE
+	vm_said "$1" 0 'automatic login' || has_ended "${vm_pid[$1]}"
+}
+
+# Neither prompts, nor echoes, nor the kernel's messages in what commands say.
+vm_answers() { # NODE
+	local offset i
+	offset=$(stat -c %s "$vm_dir/$1/console")
+	vm_send "$1" "stty -echo cols 500; bind 'set enable-bracketed-paste off'; PS1=; PS2=; dmesg -n 1; export PAGER=cat; echo \"is\"-ready"
+	for ((i = 0; i < 20; i++)); do
+		vm_said "$1" "$offset" '^is-ready$' && return
+		sleep 1
+	done
+	return 1
+}
+
+vm_up() { # NODE
+	local from=$SECONDS
+	wait_until 900 vm_settled "$1"
+	vm_runs "$1"
+	# What is typed before there is a shell is lost.
+	wait_until 300 vm_answers "$1"
+	echo "$1: up after $((SECONDS - from)) s more"
+}
+
+vm() { # NODE SECONDS COMMAND
+	local node=$1 mark offset
+	vm_mark=$((vm_mark + 1))
+	mark=mark-$BASHPID-$vm_mark
+	offset=$(stat -c %s "$vm_dir/$node/console")
+	# Written so that the line itself, should it be echoed, does not look like its end.
+	vm_send "$node" "echo \"begin\"-$mark; { $3
+} 2>&1; echo \"end\"-$mark \$?"
+	wait_until "$2" vm_said "$node" "$offset" "^end-$mark [0-9]+\$"
+	tail -c "+$((offset + 1))" "$vm_dir/$node/console" | tr -d '\r' | sed "1,/^begin-$mark\$/d; /^end-$mark /,\$d"
+	return "$(vm_said "$node" "$offset" "^end-$mark " | awk '{ print $2 }')"
+}
+
+# Through QEMU's console, which shares the terminal: Ctrl-A C goes there and back.
+vm_link() { # NODE on|off
+	vm_send "$1" $'\x01cset_link plug '"$2"
+	sleep 1
+	printf '\x01c' 1<>"$vm_dir/$1/in" >&1
+}
+
+vm_cut() { vm_link "$1" off; }
+vm_heal() { vm_link "$1" on; }
