@@ -158,6 +158,7 @@ set style data histograms
 set style fill solid 0.7
 set xlabel 'messages lost'
 set yrange [0:*]
+set key outside top center horizontal
 set ylabel 'living nodes declared dead, per hour'
 plot $swim using 2:xtic(1) title 'SWIM', '' using 4 title 'with Lifeguard'
 set ylabel 'seconds until all know of a death'
@@ -229,7 +230,7 @@ def main():
         large = measure_large(options.mvsim, (10000, 100000), 1)
         longer = measure_large(options.mvsim, (10000,), 1, steps=300)
         detector = measure_detector(options.mvsim, 256, (0, 0.01, 0.1), (0, 0.1),
-                                    (1, 2, 3), 8)
+                                    (1, 2, 3, 4, 5), 8)
     print_ages(ages + adaptive)
     print_large(large + longer)
     print_detector(detector)
