@@ -235,11 +235,25 @@ void print_jobs(FILE *out, struct json_object *jobs)
 	print_table(out, shown, n, jobs);
 }
 
+/* A node that is up, and takes no jobs or not all. */
+static void format_node_state(char *cell, size_t size, struct json_object *row,
+			      const char *field)
+{
+	struct json_object *scheduler;
+	const char *state = agent_string(row, field), *takes = "";
+
+	if (json_object_object_get_ex(row, "scheduler", &scheduler))
+		takes = agent_string(scheduler, "state");
+	if (strcmp(state, "up") == 0 && *takes && strcmp(takes, "open") != 0)
+		state = takes;
+	print_clean(cell, size, state);
+}
+
 void print_nodes(FILE *out, struct json_object *nodes)
 {
 	static const struct column columns[] = {
 		{ "NODE", format_text, "name", false },
-		{ "STATE", format_text, "state", false },
+		{ "STATE", format_node_state, "state", false },
 		{ "CPUS", format_number, "cpus", true },
 		{ "MEMORY", format_number, "memory", true },
 		{ "FREE", format_number, "free", true },

@@ -295,6 +295,9 @@ int mvd_config_lock(const struct mvd_config *config, struct err *err)
 				       config->socket);
 		return err_set(err, errno, "cannot lock %s", config->lock_path);
 	}
+	/* For whoever wants to end it. Nothing depends on it. */
+	if (ftruncate(fd, 0) == 0)
+		dprintf(fd, "%ld\n", (long)getpid());
 	/* Held until the process ends: nobody closes it. */
 	(void)steal_fd(&fd);
 	return 0;

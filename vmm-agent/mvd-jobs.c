@@ -9,6 +9,7 @@
 #include "vmm-agent/mvd-scheduler.h"
 
 #include <errno.h>
+#include <pwd.h>
 #include <string.h>
 
 #define TICK_S 1
@@ -309,4 +310,41 @@ void jobs_forget_client(struct jobs *jobs, struct client *client)
 	while (g_hash_table_iter_next(&iter, NULL, (void **)&job))
 		if (job->client == client)
 			job->client = NULL;
+}
+
+static char *user_name(uid_t uid)
+{
+	struct passwd pwd, *found = NULL;
+	char buffer[4096];
+
+	if (getpwuid_r(uid, &pwd, buffer, sizeof(buffer), &found) == 0 && found)
+		return clean_text(found->pw_name);
+	return g_strdup_printf("%u", (unsigned)uid);
+}
+
+void job_fill_facts(struct job_facts *facts, const struct mvd *mvd,
+		    const struct client *client,
+		    const struct request *request)
+{
+	memcpy(facts->uuid, request->uuid, sizeof(facts->uuid));
+	facts->agent = g_strdup(mvd->config.socket);
+	facts->name = clean_text(request->name[0] ? request->name : "job");
+	facts->command = clean_text(request->command);
+	facts->user = user_name(client_uid(client));
+	facts->home = g_strdup(mvd->node);
+	facts->from = g_strdup("");
+	facts->incarnation = 1;
+	facts->attempt = 1;
+	facts->home_patience = request->home_patience;
+	facts->pid = client_pid(client);
+	facts->start = client_start(client);
+	facts->uid = client_uid(client);
+	facts->since = g_get_real_time() / G_USEC_PER_SEC;
+	facts->pin = request->pin;
+	facts->stay_home = request->home;
+	facts->group = clean_text(request->group);
+	facts->only = clean_text(request->on);
+	facts->never = clean_text(request->not_on);
+	facts->kind = strcmp(request->kind, "io-bound") == 0 ? JOB_IO_BOUND :
+		      *request->kind ? JOB_CPU_BOUND : JOB_ANY;
 }

@@ -40,6 +40,8 @@ struct job {
 	bool told;             /* the `job` event was sent */
 	const char *phase;     /* the last one sent */
 	bool stopped_early;    /* ended while libvirt was still starting it */
+	/* Of the microVM before this one: we have heard of its end, or have not yet. */
+	bool stop_seen, stop_is_late;
 	enum virt_event stop;
 	unsigned take_overs;   /* how often libvirt would not start it: it has one */
 	unsigned cid;          /* vsock address, 0: none */

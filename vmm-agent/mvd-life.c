@@ -24,7 +24,6 @@
 
 #include <errno.h>
 #include <glib-unix.h>
-#include <pwd.h>
 #include <string.h>
 
 #define MAX_USER_JOBS 512
@@ -159,6 +158,8 @@ int job_watch_mvrun(struct job *job, struct err *err)
 static void job_reboot(struct job *job)
 {
 	job->rebooting = false;
+	job->stop_is_late = job->stage == JOB_UP && !job->stop_seen;
+	job->stop_seen = false;
 	job->stage = JOB_WAITING;
 	job->phase = NULL;
 	job->told = false;
@@ -393,6 +394,12 @@ static void start_failed(struct job *job, const struct virt_result *result)
 	job_fail(job, text, "see mvctl doctor");
 }
 
+static void unneeded(void *ctx, const struct virt_result *result)
+{
+	(void)ctx;
+	(void)result;
+}
+
 static void start_done(void *ctx, const struct virt_result *result)
 {
 	struct job *job = ctx;
@@ -407,9 +414,12 @@ static void start_done(void *ctx, const struct virt_result *result)
 	else if (job->mvrun_gone) {
 		job->stage = JOB_UP;
 		job_destroy(job);
-	} else if (job->stopped_early)
+	} else if (job->stopped_early) {
 		job_stop(job, job->stop);
-	else
+		/* Whatever it was that had stopped: nobody needs this one. */
+		if (job->stage == JOB_GONE)
+			virt_destroy(job->mvd->virt, job->facts.uuid, unneeded, NULL);
+	} else
 		job_up(job);
 	job_unref(job);
 }
@@ -516,43 +526,6 @@ void jobs_advance(struct jobs *jobs)
 		job_advance(list->pdata[i]);
 		job_unref(list->pdata[i]);
 	}
-}
-
-static char *user_name(uid_t uid)
-{
-	struct passwd pwd, *found = NULL;
-	char buffer[4096];
-
-	if (getpwuid_r(uid, &pwd, buffer, sizeof(buffer), &found) == 0 && found)
-		return clean_text(found->pw_name);
-	return g_strdup_printf("%u", (unsigned)uid);
-}
-
-void job_fill_facts(struct job_facts *facts, const struct mvd *mvd,
-		    const struct client *client,
-		    const struct request *request)
-{
-	memcpy(facts->uuid, request->uuid, sizeof(facts->uuid));
-	facts->agent = g_strdup(mvd->config.socket);
-	facts->name = clean_text(request->name[0] ? request->name : "job");
-	facts->command = clean_text(request->command);
-	facts->user = user_name(client_uid(client));
-	facts->home = g_strdup(mvd->node);
-	facts->from = g_strdup("");
-	facts->incarnation = 1;
-	facts->attempt = 1;
-	facts->home_patience = request->home_patience;
-	facts->pid = client_pid(client);
-	facts->start = client_start(client);
-	facts->uid = client_uid(client);
-	facts->since = g_get_real_time() / G_USEC_PER_SEC;
-	facts->pin = request->pin;
-	facts->stay_home = request->home;
-	facts->group = clean_text(request->group);
-	facts->only = clean_text(request->on);
-	facts->never = clean_text(request->not_on);
-	facts->kind = strcmp(request->kind, "io-bound") == 0 ? JOB_IO_BOUND :
-		      *request->kind ? JOB_CPU_BOUND : JOB_ANY;
 }
 
 /* A process has one job at most: its PID names it. */
@@ -682,9 +655,13 @@ void jobs_event(struct jobs *jobs, const char *uuid, enum virt_event event)
 		job_resumed(job);
 	else if (event == VIRT_POWERDOWN)
 		job_button(job);
+	else if (job->stage == JOB_STARTING && job->stop_is_late)
+		job->stop_is_late = false;
 	else if (job->stage == JOB_STARTING) {
 		job->stopped_early = true;
 		job->stop = event;
+	} else if (job->stage == JOB_UP && job->rebooting) {
+		job->stop_seen = true;
 	} else if (event == VIRT_MIGRATED && job->migration) {
 		/* By us: mvd-migrate.c knows. */
 	} else if (event == VIRT_MIGRATED) {

@@ -534,6 +534,8 @@ const char *scheduler_best(struct mvd *mvd, unsigned memory)
 	place = sched_place(&view.view, &vector, &s->random);
 	if (place.node)
 		name = mvd_gossip_name(mvd, place.node->id);
+	if (place.node && !name)
+		name = mvd->node;
 	view_clear(&view);
-	return name ? name : mvd->node;
+	return name;
 }

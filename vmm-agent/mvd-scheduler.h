@@ -48,7 +48,7 @@ void scheduler_serve_waiting(struct mvd *mvd);
 char *scheduler_waits_for(const struct job *job);
 /* What the chosen host is told. */
 void scheduler_describe_start(struct job *job, struct json_object *body);
-/* The node that a job of `memory` MiB would start at now. */
+/* The node that a job of `memory` MiB would start at now; NULL when none has room. */
 const char *scheduler_best(struct mvd *mvd, unsigned memory);
 
 /* Jobs that move */

@@ -248,6 +248,23 @@ static int change(struct scheduler *s, const struct order_kind *kind, const char
 	return 0;
 }
 
+static struct json_object *answer_best(struct mvd *mvd, const char *value,
+				       struct err *err)
+{
+	guint64 memory = g_ascii_strtoull(value, NULL, 10);
+	const char *node = scheduler_best(mvd, (unsigned)MIN(memory, UINT_MAX));
+	struct json_object *answer;
+
+	if (!node) {
+		err_set(err, 0, "no node has room for a job of %.20s MiB now (see mvctl "
+			"nodes)", *value ? value : "the usual");
+		return NULL;
+	}
+	answer = json_object_new_object();
+	event_add_string(answer, "node", node);
+	return answer;
+}
+
 /* Carry it out here. NULL with a text when it cannot be. */
 static struct json_object *obey(struct mvd *mvd, const char *action, const char *name,
 				const char *value, struct err *err)
@@ -262,12 +279,8 @@ static struct json_object *obey(struct mvd *mvd, const char *action, const char 
 	}
 	if (kind->changes && change(s, kind, name, value, err) < 0)
 		return NULL;
-	if (strcmp(action, "best") == 0) {
-		answer = json_object_new_object();
-		event_add_string(answer, "node", scheduler_best(
-			mvd, (unsigned)g_ascii_strtoull(value, NULL, 10)));
-		return answer;
-	}
+	if (strcmp(action, "best") == 0)
+		return answer_best(mvd, value, err);
 	if (strcmp(action, "get") != 0 && strcmp(action, "set") != 0)
 		return status(s);
 	list = settings_to_json(&mvd->config.settings, *name ? name : NULL);
