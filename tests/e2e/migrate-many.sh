@@ -105,7 +105,7 @@ for try in $(seq $((wanted * 3))); do
 		restarts=$((restarts + 1))
 	fi
 	number=$((RANDOM % jobs + 1))
-	move $number "$(elsewhere ${at[number]})"
+	move $number "$(elsewhere "${at[number]}")"
 done
 [ -z "$worker" ] || wait "$worker"
 echo "$moved moves of $jobs jobs, $failed refused or failed, $restarts agents restarted (seed $seed)"

@@ -105,6 +105,40 @@ static void keeps_users_apart(void **state)
 	assert_null(find(job->facts.uuid, 1001));
 }
 
+/* It did not boot in time, and its second microVM starts; libvirt tells of the end of
+ * the first one before or after its call to destroy it has returned. */
+static struct job *second_microvm(unsigned n, bool told_before)
+{
+	struct job *job = add(n, "make", 1000);
+
+	job->stage = JOB_UP;
+	job->rebooting = true;
+	job->unplaced = true; /* so that nothing is started here */
+	if (told_before)
+		jobs_event(mvd.jobs, job->facts.uuid, VIRT_DESTROYED);
+	job_destroyed(job);
+	assert_int_equal(job->stage, JOB_WAITING);
+	job->stage = JOB_STARTING;
+	return job;
+}
+
+static void tells_two_microvms_apart(void **state)
+{
+	struct job *late, *early;
+
+	(void)state;
+	mvd.config.uri = (char *)"test:///session";
+	mvd.config.jobs_dir = (char *)"/nonexistent";
+	late = second_microvm(1, false);
+	early = second_microvm(2, true);
+	jobs_event(mvd.jobs, late->facts.uuid, VIRT_DESTROYED);
+	assert_false(late->stopped_early);
+	jobs_event(mvd.jobs, late->facts.uuid, VIRT_CRASHED);
+	assert_true(late->stopped_early);
+	jobs_event(mvd.jobs, early->facts.uuid, VIRT_DESTROYED);
+	assert_true(early->stopped_early);
+}
+
 /* Its mvrun has ended, its domain is just being destroyed. */
 static void hides_what_is_over(void **state)
 {
@@ -431,6 +465,7 @@ int main(void)
 		TEST(finds_jobs),
 		TEST(wants_one_meaning),
 		TEST(keeps_users_apart),
+		TEST(tells_two_microvms_apart),
 		TEST(hides_what_is_over),
 		TEST(counts_and_orders),
 		TEST(tells_the_state),
