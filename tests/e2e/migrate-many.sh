@@ -39,13 +39,13 @@ start_jobs() {
 	done
 }
 
-# A node where the job is not, as far as is known.
+# $to is a node where the job is not, as far as is known. (A subshell would have random numbers
+# of its own.)
 elsewhere() { # NODE
-	local node=$1
-	while [ "$node" = "$1" ]; do
-		node=node$((RANDOM % nodes + 1))
+	to=$1
+	while [ "$to" = "$1" ]; do
+		to=node$((RANDOM % nodes + 1))
 	done
-	echo "$node"
 }
 
 # A move that meets an agent which just ended may fail, but says why.
@@ -105,7 +105,8 @@ for try in $(seq $((wanted * 3))); do
 		restarts=$((restarts + 1))
 	fi
 	number=$((RANDOM % jobs + 1))
-	move $number "$(elsewhere "${at[number]}")"
+	elsewhere "${at[number]}"
+	move $number "$to"
 done
 [ -z "$worker" ] || wait "$worker"
 echo "$moved moves of $jobs jobs, $failed refused or failed, $restarts agents restarted (seed $seed)"

@@ -67,8 +67,8 @@ size_t fuzz_example(unsigned n, uint8_t *out, size_t size)
 {
 	static const char *const texts[] = {
 		"; Version: 2.2\n1 0 5 40 1 30 2048 1 60 -1 1 3 1 -1 1 -1 -1 -1\n",
-		"1 10 0 20 3 -1 1024 3 60 -1 1 4 1 -1 1 -1 -1 -1\r\n\n"
-		"2 11 0 -1 -1 -1 -1 2 60 -1 5 4 1 -1 1 -1 -1 -1\n",
+		("1 10 0 20 3 -1 1024 3 60 -1 1 4 1 -1 1 -1 -1 -1\r\n\n"
+		 "2 11 0 -1 -1 -1 -1 2 60 -1 5 4 1 -1 1 -1 -1 -1\n"),
 		" 7\t1e1 0 0.5 1 6 -1 1 60 4096 1 -1 1 -1 1 -1 2 10",
 	};
 	const char *text = texts[n % (sizeof(texts) / sizeof(texts[0]))];
