@@ -614,12 +614,28 @@ int world_set_up(void **state)
 	return 0;
 }
 
+/* What is still waited for comes to its end, and is freed by whoever waits. */
+static void end_what_is_pending(void)
+{
+	const struct peer_reply reply = { .error = "the world has ended" };
+	g_autoptr(GPtrArray) jobs = jobs_list(world.mvd.jobs);
+	unsigned i;
+
+	if (world.moving)
+		world_moved(1, 1, reply.error);
+	for (i = 0; i < jobs->len; i++)
+		((struct job *)jobs->pdata[i])->stage = JOB_GONE;
+	if (world.reply && strcmp(world.asked_op, "start") == 0)
+		world.reply(world.reply_ctx, &reply);
+}
+
 int world_tear_down(void **state)
 {
 	struct mvd *mvd = &world.mvd;
 	g_autofree char *speed = g_build_filename(mvd->config.state_dir, "speed", NULL);
 
 	(void)state;
+	end_what_is_pending();
 	scheduler_stop(mvd);
 	jobs_free(mvd->jobs);
 	virt_free(mvd->virt);

@@ -111,6 +111,8 @@ static void avoids_a_slow_link(void **state)
 
 static void ushers(void **state)
 {
+	g_autofree char *why = NULL;
+
 	(void)state;
 	world.mvd.config.settings.balance = false;
 	world_job("one");
@@ -121,8 +123,8 @@ static void ushers(void **state)
 	world.mvd.config.settings.interval = 3600;
 	world_pass(1);
 	assert_int_equal(world.begun, 1);
-	assert_non_null(strstr(scheduler_reason(&world.mvd,
-		&world_seen(world.moving)->reason), "memory is short"));
+	why = scheduler_reason(&world.mvd, &world_seen(world.moving)->reason);
+	assert_non_null(strstr(why, "memory is short"));
 }
 
 static void ushers_before_it_is_too_late(void **state)
