@@ -74,9 +74,7 @@ static struct candidate consider(const struct sched_view *view,
 				    view->bandwidth);
 	candidate.remaining = sched_remaining(job->age, view->policy->youngest);
 	candidate.forecast = sched_forecast(job, link);
-	/* The job's own delay, and the CPU time of both ends that others lose. */
-	candidate.price = candidate.forecast.delay +
-			  2 * link->cpu * candidate.forecast.time;
+	candidate.price = sched_move_price(&candidate.forecast, link);
 	return candidate;
 }
 

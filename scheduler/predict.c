@@ -30,6 +30,12 @@ struct sched_forecast sched_forecast(const struct sched_job *job,
 	return forecast;
 }
 
+double sched_move_price(const struct sched_forecast *forecast,
+			const struct sched_link *link)
+{
+	return forecast->delay + 2 * link->cpu * forecast->time;
+}
+
 void sched_forecast_compare(struct sched_forecast_error *error, double forecast,
 			    double actual)
 {

@@ -37,6 +37,9 @@ struct sched_forecast {
 
 struct sched_forecast sched_forecast(const struct sched_job *job,
 				     const struct sched_link *link);
+/* Seconds: the job's own delay, and the CPU time of both ends that others lose. */
+double sched_move_price(const struct sched_forecast *forecast,
+			const struct sched_link *link);
 
 /*
  * How wrong forecasts were, as a metric: the means of |log(actual/forecast)|, and of its

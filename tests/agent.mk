@@ -20,7 +20,8 @@ tests_unit_test_mvd_jobs_SOURCES = tests/unit/test-mvd-jobs.c
 tests_unit_test_mvd_jobs_CFLAGS = $(agent_test_cflags)
 tests_unit_test_mvd_jobs_LDADD = $(agent_test_ldadd)
 
-tests_unit_test_mvd_home_SOURCES = tests/unit/test-mvd-home.c
+fake_agent = tests/unit/fake-agent.c tests/unit/fake-agent.h
+tests_unit_test_mvd_home_SOURCES = tests/unit/test-mvd-home.c $(fake_agent)
 tests_unit_test_mvd_home_CFLAGS = $(agent_test_cflags)
 tests_unit_test_mvd_home_LDADD = $(agent_test_ldadd)
 

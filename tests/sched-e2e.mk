@@ -8,7 +8,7 @@ tests_unit_test_mvd_settings_SOURCES = tests/unit/test-mvd-settings.c
 tests_unit_test_mvd_settings_CFLAGS = $(agent_test_cflags)
 tests_unit_test_mvd_settings_LDADD = $(agent_test_ldadd)
 
-agent_world = tests/unit/agent-world.c tests/unit/agent-world.h
+agent_world = tests/unit/agent-world.c tests/unit/agent-world-machine.c tests/unit/agent-world.h $(fake_agent)
 tests_unit_test_mvd_load_SOURCES = tests/unit/test-mvd-load.c $(agent_world)
 tests_unit_test_mvd_load_CFLAGS = $(agent_test_cflags)
 tests_unit_test_mvd_load_LDADD = $(agent_test_ldadd)

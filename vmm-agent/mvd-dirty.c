@@ -19,13 +19,12 @@ static void on_measured(void *ctx, double rate, const char *error)
 {
 	struct call *call = ctx;
 	struct scheduler *s = call->mvd->scheduler;
-	struct job *job = s ? jobs_find(call->mvd->jobs, call->uuid) : NULL;
-	struct load_job *seen = job ? load_job(s->load, job) : NULL;
+	struct load_job *seen = scheduler_find(call->mvd, call->uuid);
 
 	if (s)
 		load_dirty(s->load)->busy = false;
 	/* A guest that stood still says nothing about itself. */
-	if (seen && rate >= 0 && !job->freeze.paused && !job->migration)
+	if (seen && rate >= 0 && !seen->job->freeze.paused && !seen->job->migration)
 		seen->dirty = rate;
 	if (error)
 		g_info("cannot measure how fast job %s changes its memory: %s", call->uuid,

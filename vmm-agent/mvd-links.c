@@ -70,8 +70,7 @@ bool links_allow(const struct sched_policy *policy, const struct sched_link *lin
 	/* What must leave leaves, whatever it costs. */
 	if (reason->why != SCHED_WHY_BALANCE || !(gained > 0) || !(reason->gain > 0))
 		return true;
-	price = policy->payback *
-		(move->forecast.delay + 2 * link->cpu * move->forecast.time);
+	price = policy->payback * sched_move_price(&move->forecast, link);
 	if (gained - price * gained / reason->gain > policy->margin)
 		return true;
 	reason->why = SCHED_WHY_PRICE;

@@ -212,6 +212,13 @@ static void move(struct scheduler *s, struct load_job *seen,
 	migrate_begin(seen->job, to, false, on_moved, order);
 }
 
+struct load_job *scheduler_find(const struct mvd *mvd, const char *uuid)
+{
+	struct job *job = mvd->scheduler ? jobs_find(mvd->jobs, uuid) : NULL;
+
+	return job ? load_job(mvd->scheduler->load, job) : NULL;
+}
+
 uint64_t scheduler_age_ms(const struct job *job)
 {
 	struct scheduler *s = job->mvd->scheduler;

@@ -53,6 +53,8 @@ const char *scheduler_best(struct mvd *mvd, unsigned memory);
 
 /* Jobs that move */
 
+/* A job of which an answer comes; NULL when it is here no more. */
+struct load_job *scheduler_find(const struct mvd *mvd, const char *uuid);
 /* What the target is told. */
 void scheduler_describe_move(struct job *job, struct json_object *body);
 /* CPU time that it has had, for the target to go on from. */

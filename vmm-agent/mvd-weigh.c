@@ -51,10 +51,8 @@ struct call {
 static void on_weighed(void *ctx, const struct virt_weighed *result)
 {
 	struct call *call = ctx;
-	struct scheduler *s = call->mvd->scheduler;
-	struct job *job = s ? jobs_find(call->mvd->jobs, call->uuid) : NULL;
-	struct load_job *seen = job ? load_job(s->load, job) : NULL;
-	struct weigh *weigh = seen ? load_weigh(s->load) : NULL;
+	struct load_job *seen = scheduler_find(call->mvd, call->uuid);
+	struct weigh *weigh = seen ? load_weigh(call->mvd->scheduler->load) : NULL;
 
 	if (seen) {
 		seen->weighing = false;

@@ -79,11 +79,6 @@ size_t fuzz_example(unsigned n, uint8_t *out, size_t size)
 		("{\"name\":\"v\",\"nodes\":[{\"name\":\"a\"}],\"workload\":{\"kind\":\"lublin\","
 		"\"rate\":0.5,\"seconds\":10,\"least\":1,\"most\":50,\"home\":\"a\"}}"),
 	};
-	const char *text = texts[n % (sizeof(texts) / sizeof(texts[0]))];
-	size_t len = strlen(text);
 
-	if (len > size)
-		return 0;
-	memcpy(out, text, len);
-	return len;
+	return fuzz_text(texts[n % (sizeof(texts) / sizeof(texts[0]))], out, size);
 }

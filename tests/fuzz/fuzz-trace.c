@@ -71,11 +71,6 @@ size_t fuzz_example(unsigned n, uint8_t *out, size_t size)
 		 "2 11 0 -1 -1 -1 -1 2 60 -1 5 4 1 -1 1 -1 -1 -1\n"),
 		" 7\t1e1 0 0.5 1 6 -1 1 60 4096 1 -1 1 -1 1 -1 2 10",
 	};
-	const char *text = texts[n % (sizeof(texts) / sizeof(texts[0]))];
-	size_t len = strlen(text);
 
-	if (len > size)
-		return 0;
-	memcpy(out, text, len);
-	return len;
+	return fuzz_text(texts[n % (sizeof(texts) / sizeof(texts[0]))], out, size);
 }

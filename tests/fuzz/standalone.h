@@ -12,14 +12,25 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 size_t fuzz_example(unsigned n, uint8_t *out, size_t size);
 
+/* For an example that is text. */
+static inline size_t fuzz_text(const char *text, uint8_t *out, size_t size)
+{
+	size_t len = strlen(text);
+
+	if (len > size)
+		return 0;
+	memcpy(out, text, len);
+	return len;
+}
+
 #ifndef MV_LIBFUZZER
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define FUZZ_MAX_INPUT 4096
 #ifndef FUZZ_RUNS

@@ -1,23 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "tests/unit/agent-world.h"
+#include "tests/unit/fake-agent.h"
 
 #include "net/peer.h"
-#include "vmm-agent/mvd-cluster.h"
 #include "vmm-agent/mvd-gossip-private.h"
 #include "vmm-agent/mvd-gossip.h"
-#include "vmm-agent/mvd-limits.h"
-#include "vmm-agent/mvd-load-process.h"
-#include "vmm-agent/mvd-measure.h"
-#include "vmm-agent/mvd-node.h"
-#include "vmm-agent/mvd-probe.h"
 #include "vmm-agent/mvd-virt-tune.h"
 
 #include <math.h>
 #include <unistd.h>
 
 struct world world;
-
-static const char *const names[] = { "alpha", "beta", "gamma" };
 
 /* ---- gossip: what is known of the others is what the test says ---- */
 
@@ -30,8 +23,8 @@ uint64_t mvd_gossip_id(const char *name)
 {
 	unsigned i;
 
-	for (i = 0; i < G_N_ELEMENTS(names); i++)
-		if (strcmp(names[i], name) == 0)
+	for (i = 0; i < FAKE_MEMBERS; i++)
+		if (strcmp(fake_members[i], name) == 0)
 			return i + 1;
 	return 1000 + g_str_hash(name);
 }
@@ -39,7 +32,7 @@ uint64_t mvd_gossip_id(const char *name)
 const char *mvd_gossip_name(struct mvd *mvd, uint64_t id)
 {
 	(void)mvd;
-	return id >= 1 && id <= G_N_ELEMENTS(names) ? names[id - 1] : NULL;
+	return id >= 1 && id <= FAKE_MEMBERS ? fake_members[id - 1] : NULL;
 }
 
 const struct sched_node *mvd_gossip_nodes(struct mvd *mvd, unsigned *count)
@@ -141,43 +134,6 @@ bool peers_in_cluster(const struct peers *peers)
 	return !world.alone;
 }
 
-bool peers_is_member(const struct peers *peers, const char *name)
-{
-	(void)peers;
-	return strcmp(name, "alpha") == 0 || strcmp(name, "beta") == 0 ||
-	       strcmp(name, "gamma") == 0;
-}
-
-unsigned peers_count(const struct peers *peers)
-{
-	(void)peers;
-	return G_N_ELEMENTS(names);
-}
-
-void peers_get(const struct peers *peers, unsigned index, struct peer_info *info)
-{
-	(void)peers;
-	*info = (struct peer_info){ .name = names[index], .self = !index };
-}
-
-const char *peers_self(const struct peers *peers)
-{
-	(void)peers;
-	return names[0];
-}
-
-int64_t peers_serial(const struct peers *peers)
-{
-	(void)peers;
-	return 0;
-}
-
-const char *peers_authority(const struct peers *peers)
-{
-	(void)peers;
-	return NULL;
-}
-
 void peer_ask(struct peers *peers, const char *node, struct json_object *body,
 	      unsigned timeout_ms, peer_reply_fn done, void *ctx)
 {
@@ -218,55 +174,6 @@ void peer_open(struct peers *peers, const char *node, struct json_object *body,
 	(void)ctx;
 	json_object_put(body);
 	fail();
-}
-
-void peer_open_on(struct peers *peers, const char *node, struct json_object *body,
-		  unsigned timeout_ms, int fd, struct peer_meter *meter,
-		  peer_opened_fn done, void *ctx)
-{
-	(void)fd;
-	(void)meter;
-	peer_open(peers, node, body, timeout_ms, done, ctx);
-}
-
-void peer_accept(struct peer_stream *stream, int fd)
-{
-	(void)stream;
-	(void)fd;
-	fail();
-}
-
-void peer_decline(struct peer_stream *stream, const char *text)
-{
-	(void)stream;
-	fail_msg("declined: %s", text);
-}
-
-struct peer_meter *peer_meter_new(void)
-{
-	return NULL;
-}
-
-struct peer_meter *peer_meter_ref(struct peer_meter *meter)
-{
-	return meter;
-}
-
-void peer_meter_unref(struct peer_meter *meter)
-{
-	(void)meter;
-}
-
-uint64_t peer_meter_sent(struct peer_meter *meter)
-{
-	(void)meter;
-	return 0;
-}
-
-char *cluster_dir(const struct mvd *of)
-{
-	(void)of;
-	return g_strdup("/nowhere");
 }
 
 /* ---- moves ---- */
@@ -335,190 +242,6 @@ void world_moved(double seconds, double mib, const char *error)
 	world.moved(world.moved_ctx, &result);
 }
 
-/* ---- the machine ---- */
-
-void limits_find(struct limits *limits)
-{
-	memset(limits, 0, sizeof(*limits));
-}
-
-void limits_clear(struct limits *limits)
-{
-	(void)limits;
-}
-
-double limits_cpus(const struct limits *limits)
-{
-	(void)limits;
-	return 1;
-}
-
-uint64_t limits_cpu_used(const struct limits *limits)
-{
-	(void)limits;
-	return world.used;
-}
-
-bool limits_memory(const struct limits *limits, uint64_t *total, uint64_t *available)
-{
-	(void)limits;
-	(void)total;
-	(void)available;
-	return false;
-}
-
-double limits_pressure(const struct limits *limits)
-{
-	(void)limits;
-	return 0;
-}
-
-void node_memory(struct node_memory *memory)
-{
-	memory->total = world.memory;
-	memory->available = world.room;
-}
-
-unsigned node_room(const struct mvd *mvd)
-{
-	(void)mvd;
-	return world.room;
-}
-
-unsigned node_cpus(void)
-{
-	return 1;
-}
-
-unsigned node_default_cpus(enum accel accel, unsigned online)
-{
-	(void)accel;
-	return online;
-}
-
-unsigned node_meminfo(const char *text, const char *name)
-{
-	(void)text;
-	(void)name;
-	return 0;
-}
-
-int node_admit(unsigned total, unsigned online, unsigned *memory, unsigned cpus,
-	       struct err *err)
-{
-	(void)total;
-	(void)online;
-	(void)memory;
-	(void)cpus;
-	(void)err;
-	return 0;
-}
-
-bool node_kvm_closed(const char *dac)
-{
-	(void)dac;
-	return false;
-}
-
-struct json_object *node_to_json(struct mvd *mvd)
-{
-	(void)mvd;
-	return json_object_new_object();
-}
-
-struct probe *probe_new(struct mvd *mvd, probe_changed_fn changed, void *ctx)
-{
-	(void)mvd;
-	(void)changed;
-	(void)ctx;
-	return NULL;
-}
-
-void probe_free(struct probe *probe)
-{
-	(void)probe;
-}
-
-void probe_advance(struct probe *probe)
-{
-	(void)probe;
-}
-
-void probe_abort(struct probe *probe)
-{
-	(void)probe;
-}
-
-bool probe_event(struct probe *probe, const char *uuid, enum virt_event event)
-{
-	(void)probe;
-	(void)uuid;
-	(void)event;
-	return false;
-}
-
-enum accel probe_accel(const struct probe *probe)
-{
-	(void)probe;
-	return ACCEL_TCG;
-}
-
-const char *probe_reason(const struct probe *probe)
-{
-	(void)probe;
-	return "";
-}
-
-bool probe_fell_back(const struct probe *probe)
-{
-	(void)probe;
-	return false;
-}
-
-char *probe_take_warning(struct probe *probe)
-{
-	(void)probe;
-	return NULL;
-}
-
-/* ---- processes ---- */
-
-struct world_process *world_process(const struct job *job)
-{
-	return &world.processes[job->facts.start % G_N_ELEMENTS(world.processes)];
-}
-
-void load_process_find(const struct mvd *mvd, struct load_job *seen, double now)
-{
-	(void)mvd;
-	(void)now;
-	if (seen->job->stage == JOB_UP)
-		seen->pid = (pid_t)seen->job->facts.start;
-	seen->vcpu_count = 1;
-}
-
-bool load_process_time(struct load_job *seen, uint64_t *run, uint64_t *wait)
-{
-	*run = world_process(seen->job)->run;
-	*wait = world_process(seen->job)->wait;
-	return true;
-}
-
-double load_process_resident(pid_t pid)
-{
-	return world.processes[pid].resident * WORLD_MIB;
-}
-
-int load_process_nice(double weight)
-{
-	return (int)weight;
-}
-
-void load_process_weigh(struct load_job *seen, double weight)
-{
-	world_process(seen->job)->nice = weight;
-}
-
 /* ---- libvirt: what it is asked for is answered at once ---- */
 
 void virt_set_weight(struct virt *virt, const char *uuid, unsigned shares,
@@ -543,28 +266,6 @@ void virt_dirty_rate(struct virt *virt, const char *uuid, virt_dirty_fn done, vo
 	else
 		g_free(ctx);
 }
-
-static void on_virt_up(void *ctx, GPtrArray *domains)
-{
-	(void)ctx;
-	(void)domains;
-}
-
-static void on_virt_down(void *ctx)
-{
-	(void)ctx;
-}
-
-static void on_virt_event(void *ctx, const char *uuid, enum virt_event event)
-{
-	(void)ctx;
-	(void)uuid;
-	(void)event;
-}
-
-static const struct virt_handlers virt_handlers = {
-	.up = on_virt_up, .down = on_virt_down, .event = on_virt_event,
-};
 
 /* ---- the world ---- */
 
@@ -605,7 +306,7 @@ int world_set_up(void **state)
 	mvd->config.state_dir = g_strdup(dir);
 	mvd->config.socket = g_strdup("/nowhere/socket");
 	mvd->config.uri = g_strdup("test:///default");
-	mvd->virt = virt_new(mvd->config.uri, &virt_handlers, NULL);
+	mvd->virt = virt_new(mvd->config.uri, &fake_virt_handlers, NULL);
 	mvd->jobs = jobs_new(mvd);
 	scheduler_start(mvd);
 	scheduler_wake(mvd);

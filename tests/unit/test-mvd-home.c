@@ -3,10 +3,10 @@
  * Home decides which copy of a job is the job. No other node is asked here: the
  * questions to peers, and what is to be done to domains, are written down.
  */
-#include "vmm-agent/mvd-cluster.h"
 #include "vmm-agent/mvd-jobs.h"
 
 #include "net/peer.h"
+#include "tests/unit/fake-agent.h"
 #include "vmm-agent/mvd-migrate.h"
 #include "vmm-agent/mvd-process.h"
 
@@ -23,8 +23,6 @@
 
 /* ---- fake peers: beta and gamma ---- */
 
-static const char *const members[] = { "alpha", "beta", "gamma" };
-
 struct asked {
 	const char *node;
 	char *op;
@@ -39,45 +37,6 @@ bool peers_in_cluster(const struct peers *peers)
 {
 	(void)peers;
 	return true;
-}
-
-bool peers_is_member(const struct peers *peers, const char *name)
-{
-	(void)peers;
-	return g_strv_contains((const char *[]){ "alpha", "beta", "gamma", NULL },
-			       name);
-}
-
-unsigned peers_count(const struct peers *peers)
-{
-	(void)peers;
-	return G_N_ELEMENTS(members);
-}
-
-void peers_get(const struct peers *peers, unsigned index,
-	       struct peer_info *info)
-{
-	(void)peers;
-	*info = (struct peer_info){ .name = members[index], .self = !index };
-}
-
-/* Of gossip, which does not run here. */
-char *cluster_dir(const struct mvd *of)
-{
-	(void)of;
-	return g_strdup("/nowhere");
-}
-
-int64_t peers_serial(const struct peers *peers)
-{
-	(void)peers;
-	return 0;
-}
-
-const char *peers_authority(const struct peers *peers)
-{
-	(void)peers;
-	return NULL;
 }
 
 void peer_ask(struct peers *peers, const char *node, struct json_object *body,
@@ -123,45 +82,6 @@ void peer_open(struct peers *peers, const char *node, struct json_object *body,
 	done(ctx, -1, "there is no network");
 }
 
-/* What moves a job from here is not tested: nobody calls these. */
-void peer_open_on(struct peers *peers, const char *node,
-		  struct json_object *body, unsigned timeout_ms, int fd,
-		  struct peer_meter *meter, peer_opened_fn done, void *ctx)
-{
-	(void)fd;
-	(void)meter;
-	peer_open(peers, node, body, timeout_ms, done, ctx);
-}
-
-void peer_accept(struct peer_stream *stream, int fd)
-{
-	(void)stream;
-	(void)fd;
-	fail();
-}
-
-void peer_decline(struct peer_stream *stream, const char *text)
-{
-	(void)stream;
-	fail_msg("declined: %s", text);
-}
-
-struct peer_meter *peer_meter_new(void)
-{
-	return NULL;
-}
-
-void peer_meter_unref(struct peer_meter *meter)
-{
-	(void)meter;
-}
-
-uint64_t peer_meter_sent(struct peer_meter *meter)
-{
-	(void)meter;
-	return 0;
-}
-
 /* Reply to a question; a NULL answer is an error. */
 static void reply(unsigned i, const char *answer)
 {
@@ -198,28 +118,6 @@ static void forget_asked(void)
 
 static struct mvd mvd;
 
-static void on_virt_up(void *ctx, GPtrArray *domains)
-{
-	(void)ctx;
-	(void)domains;
-}
-
-static void on_virt_down(void *ctx)
-{
-	(void)ctx;
-}
-
-static void on_virt_event(void *ctx, const char *uuid, enum virt_event event)
-{
-	(void)ctx;
-	(void)uuid;
-	(void)event;
-}
-
-static const struct virt_handlers virt_handlers = {
-	.up = on_virt_up, .down = on_virt_down, .event = on_virt_event,
-};
-
 static int set_up(void **state)
 {
 	(void)state;
@@ -227,7 +125,7 @@ static int set_up(void **state)
 	mvd.config.socket = g_build_filename(g_get_tmp_dir(),
 					     "no-such-agent", "socket", NULL);
 	mvd.config.uri = g_strdup("test:///default");
-	mvd.virt = virt_new(mvd.config.uri, &virt_handlers, NULL);
+	mvd.virt = virt_new(mvd.config.uri, &fake_virt_handlers, NULL);
 	mvd.jobs = jobs_new(&mvd);
 	return 0;
 }
