@@ -23,6 +23,15 @@ session() { # COMMAND...
 	at_runtime "$runtime" "$@"
 }
 
+# The output is emptied first: the job before this one was ready, too.
+session_job() {
+	: >"$tmp/job.out"
+	node_exec "${as_user[@]}" env "HOME=$tmp/home" "XDG_RUNTIME_DIR=$runtime" \
+		mvrun sh -c 'echo ready; exec sleep 600' </dev/null >"$tmp/job.out" 2>"$tmp/job.err" &
+	job_pid=$!
+	wait_until 60 grep -q ready "$tmp/job.out"
+}
+
 # In the node, a directory of programs in which some can be missing for a while.
 hide() { # PROGRAM: with its path
 	local layers=/run/hidden/${1##*/}
@@ -109,18 +118,12 @@ session_is_clean
 status 125 session mvrun -m 60000000 true
 says '^mvrun: .*MiB'
 status 127 session mvrun ./absent
-node_exec "${as_user[@]}" env "HOME=$tmp/home" "XDG_RUNTIME_DIR=$runtime" \
-	mvrun sh -c 'echo ready; exec sleep 600' </dev/null >"$tmp/job.out" 2>"$tmp/job.err" &
-job_pid=$!
-wait_until 60 grep -q ready "$tmp/job.out"
+session_job
 session virsh -q -c qemu:///session destroy "mv-nobody-sh-$job_pid"
 job_end 125
 grep -q '^mvrun: .*destroyed' "$tmp/job.err"
 session_is_clean
-node_exec "${as_user[@]}" env "HOME=$tmp/home" "XDG_RUNTIME_DIR=$runtime" \
-	mvrun sh -c 'echo ready; exec sleep 600' </dev/null >"$tmp/job.out" 2>"$tmp/job.err" &
-job_pid=$!
-wait_until 60 grep -q ready "$tmp/job.out"
+session_job
 # Root sees and touches the jobs of another's agent, if told where that is.
 status 0 on_node env "MONOVISOR_SOCKET=$runtime/monovisor/mvd.sock" mvctl info "$job_pid"
 says nobody
