@@ -3,10 +3,15 @@
  * Theory of operation
  *
  * The agent makes the connection to the guest and hands its descriptor to
- * mvrun, keeping no copy: a running job does not need the agent. Two ways:
+ * mvrun: a running job does not need the agent. Two ways:
  * QEMU listens on a unix socket for the virtio-serial port, one peer at a time,
  * and the agent connects; or the guest dials by vsock, the agent accepts and
  * keeps the newest connection until mvrun asks.
+ *
+ * A guest that has moved may dial twice: the reset of its transport, which comes with a
+ * move, can end a connection that it has just made, and the host does not hear of
+ * that. So of a vsock the agent keeps a copy, and ends it when the guest dials again:
+ * whoever has the old connection then sees at once what would else be silence.
  */
 #include "vmm-agent/mvd-jobs.h"
 
@@ -16,6 +21,7 @@
 #include "vmm-agent/mvd-migrate.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -47,12 +53,31 @@ static bool is_held(const struct job *job)
 	       migrate_is_held("attach");
 }
 
+/* The connection that somebody has is of no use any more: to the guest, which has
+ * dialled again, or to who asks for another one. */
+static void end_handed(struct job *job)
+{
+	if (job->handed < 0)
+		return;
+	shutdown(job->handed, SHUT_RDWR);
+	cleanup_fd_(&job->handed);
+	job->handed = -1;
+}
+
+static int hand_over(struct job *job)
+{
+	end_handed(job);
+	if (job->dialled >= 0)
+		job->handed = fcntl(job->dialled, F_DUPFD_CLOEXEC, 0);
+	return steal_fd(&job->dialled);
+}
+
 int job_connect(struct job *job)
 {
 	g_autofree char *path = boot_socket(job->mvd, job->facts.uuid);
 
 	if (job->facts.transport == JOB_VSOCK)
-		return steal_fd(&job->dialled);
+		return hand_over(job);
 	return dial_now(path);
 }
 
@@ -285,8 +310,10 @@ void jobs_dialled(struct jobs *jobs, unsigned cid, int fd)
 
 	g_hash_table_iter_init(&iter, jobs->by_uuid);
 	while (g_hash_table_iter_next(&iter, NULL, (void **)&job)) {
-		if (job->stage != JOB_UP || job->cid != cid)
+		/* One that has moved away had this address, and may have it no more. */
+		if (job->stage != JOB_UP || job->host || job->absent || job->cid != cid)
 			continue;
+		end_handed(job);
 		cleanup_fd_(&job->dialled);
 		job->dialled = steal_fd(&guest);
 		if (job->attach_wanted)

@@ -86,6 +86,7 @@ struct job *jobs_add(struct jobs *jobs, struct job_facts *facts)
 	job->domain = domain_name(&job->facts, jobs->mvd->node);
 	job->pidfd = -1;
 	job->dialled = -1;
+	job->handed = -1;
 	job->spare = -1;
 	job->foreign = job->facts.home &&
 		       g_strcmp0(job->facts.home, jobs->mvd->node) != 0;
@@ -110,6 +111,8 @@ void jobs_remove(struct job *job)
 	job->pidfd = -1;
 	cleanup_fd_(&job->dialled);
 	job->dialled = -1;
+	cleanup_fd_(&job->handed);
+	job->handed = -1;
 	cleanup_fd_(&job->spare);
 	job->spare = -1;
 	g_hash_table_remove(job->mvd->jobs->by_uuid, job->facts.uuid);

@@ -72,6 +72,7 @@ struct job {
 	guint attach_timer;
 	gint64 attach_since;
 	int dialled;           /* a vsock connection nobody asked for yet, or -1 */
+	int handed;            /* a copy of the one that was asked for, or -1 */
 	gint64 open_again;     /* us: not before this */
 	bool opening;          /* a stream to its host is being opened */
 	int spare;             /* a stream to where it moves to, opened early, or -1 */

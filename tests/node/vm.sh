@@ -55,7 +55,9 @@ vm_start() { # NODE OPTION...
 	mkfifo "$dir/in"
 	: >"$dir/console"
 	exec {vm_in}<>"$dir/in"
-	# Sparing its disk is of no use: it is thrown away.
+	# Where other tests have found that KVM does not work, it is not tried again; and one processor
+	# of an emulated machine is faster than two that interrupt each other on a busy host.
+	[ "$(node_accel_known "$node_cache")" != tcg ] || set -- --accel tcg --cpus 1 "$@"
 	unshare --net "$MV_SRCDIR/node-image/mvnode" run --image "$image" --name "$node" --dir "$dir/state" \
 		--ip "10.77.0.$number/24@$mac" --address "10.77.0.$number" "$@" \
 		-netdev "dgram,id=nodes,local.type=unix,local.path=$vm_dir/wire$number,remote.type=unix,remote.path=$vm_dir/wire$((3 - number))" \
@@ -79,9 +81,10 @@ vm_runs() { # NODE
 	! has_ended "${vm_pid[$1]}" || fail "$1 has ended: $(tail -n 20 "$vm_dir/$1/console")"
 }
 
+# To an interactive shell a tab means that it is to complete a word.
 vm_send() { # NODE TEXT
 	vm_runs "$1"
-	printf '%s\n' "$2" 1<>"$vm_dir/$1/in" >&1
+	printf '%s\n' "${2//$'\t'/ }" 1<>"$vm_dir/$1/in" >&1
 }
 
 # What the console said from an offset on that matches.
@@ -124,7 +127,7 @@ vm() { # NODE SECONDS COMMAND
 	vm_send "$node" "echo \"begin\"-$mark; { $3
 } 2>&1; echo \"end\"-$mark \$?"
 	wait_until "$2" vm_said "$node" "$offset" "^end-$mark [0-9]+\$"
-	tail -c "+$((offset + 1))" "$vm_dir/$node/console" | tr -d '\r' | sed "1,/^begin-$mark\$/d; /^end-$mark /,\$d"
+	tail -c "+$((offset + 1))" "$vm_dir/$node/console" | tr -d '\r' | sed -n "/^begin-$mark\$/,/^end-$mark /{//!p}"
 	return "$(vm_said "$node" "$offset" "^end-$mark " | awk '{ print $2 }')"
 }
 

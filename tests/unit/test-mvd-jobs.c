@@ -13,6 +13,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -457,6 +458,82 @@ static void understands_mvkit(void **state)
 	assert_false(kit_parse("", &kernel, &initramfs));
 }
 
+/* ---- guests that dial by vsock ---- */
+
+static struct job *add_guest(unsigned n, unsigned cid)
+{
+	struct job *job = add(n, "guest", 1000);
+
+	job->facts.transport = JOB_VSOCK;
+	job->stage = JOB_UP;
+	job->cid = cid;
+	return job;
+}
+
+/* Returns the guest's end. */
+static int dial(unsigned cid)
+{
+	int ends[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
+	jobs_dialled(mvd.jobs, cid, ends[1]);
+	return ends[0];
+}
+
+static bool is_over(int fd)
+{
+	char byte;
+
+	return recv(fd, &byte, 1, 0) == 0;
+}
+
+static void ends_what_the_guest_left(void **state)
+{
+	struct job *job = add_guest(1, 5);
+	int first = dial(5), second, had, again;
+
+	(void)state;
+	had = job_connect(job);
+	assert_true(had >= 0);
+	assert_int_equal(send(first, "x", 1, 0), 1);
+	assert_false(is_over(had));
+	second = dial(5);
+	assert_true(is_over(had));
+	again = job_connect(job);
+	assert_true(again >= 0);
+	assert_false(is_over(again));
+	assert_false(is_over(second));
+	/* Whoever asks once more has given that one up: the guest shall dial anew. */
+	assert_int_equal(job_connect(job), -1);
+	assert_true(is_over(second));
+	close(first);
+	close(second);
+	close(had);
+	close(again);
+}
+
+static void gives_nobody_anothers_guest(void **state)
+{
+	struct job *left = add_guest(1, 5), *here = add_guest(2, 5), *lost = add_guest(3, 5);
+	int guest, fd, stranger;
+
+	(void)state;
+	left->host = g_strdup("beta");
+	lost->absent = true;
+	guest = dial(5);
+	assert_int_equal(job_connect(left), -1);
+	assert_int_equal(job_connect(lost), -1);
+	fd = job_connect(here);
+	assert_true(fd >= 0);
+	stranger = dial(6);
+	assert_true(is_over(stranger));
+	assert_int_equal(job_connect(here), -1);
+	close(stranger);
+	close(guest);
+	close(fd);
+	g_clear_pointer(&left->host, g_free);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -469,6 +546,8 @@ int main(void)
 		TEST(hides_what_is_over),
 		TEST(counts_and_orders),
 		TEST(tells_the_state),
+		TEST(ends_what_the_guest_left),
+		TEST(gives_nobody_anothers_guest),
 		cmocka_unit_test(freezes_what_stops),
 		cmocka_unit_test(waits_for_the_stop_it_was_told),
 		cmocka_unit_test(leaves_others_suspensions_alone),
