@@ -246,6 +246,8 @@ static void format_node_state(char *cell, size_t size, struct json_object *row,
 		takes = agent_string(scheduler, "state");
 	if (strcmp(state, "up") == 0 && *takes && strcmp(takes, "open") != 0)
 		state = takes;
+	else if (strcmp(state, "up") == 0 && *takes && agent_number(scheduler, "in_use"))
+		state = "in-use";
 	print_clean(cell, size, state);
 }
 

@@ -38,6 +38,7 @@ struct load {
 	struct limits limits;
 	struct weigh weigh;
 	struct dirty dirty;
+	struct owner owner;
 	GHashTable *jobs;     /* struct load_job by uuid */
 	GHashTable *expected; /* struct sched_job by uuid */
 	double speed, cpus;
@@ -442,6 +443,22 @@ void load_sample(struct load *load)
 	sample_file(&load->disk, "/proc/diskstats", measure_disks, interval);
 	load->pressure = limits_pressure(&load->limits);
 	load->cpus = cpus_of(load);
+	if (load->mvd->config.settings.in_use == SETTINGS_AUTO)
+		owner_look(&load->owner, now, time(NULL));
+}
+
+bool load_in_use(const struct load *load)
+{
+	const struct mvd_settings *settings = &load->mvd->config.settings;
+
+	return settings->in_use == SETTINGS_YES ||
+	       (settings->in_use == SETTINGS_AUTO &&
+		owner_idle(&load->owner, mvd_gossip_now()) < settings->owner_idle);
+}
+
+struct owner *load_owner(struct load *load)
+{
+	return &load->owner;
 }
 
 /* What is promised: jobs on their way here, and what new ones will still touch. */
@@ -530,7 +547,7 @@ void load_node(struct load *load, struct sched_node *node, bool told)
 		.state = settings->drain ? SCHED_DRAINING :
 			 settings->block ? SCHED_BLOCKED : SCHED_OPEN,
 		.flags = (settings->stay ? SCHED_STAY : 0) |
-			 (settings->in_use ? SCHED_OWNER_ACTIVE : 0),
+			 (load_in_use(load) ? SCHED_OWNER_ACTIVE : 0),
 	};
 	if (probe_accel(mvd->probe) == ACCEL_KVM)
 		node->cpu |= load_cpu_bit(mvd, ACCEL_KVM);

@@ -82,6 +82,22 @@ static void prints_checks(void **state)
 	free(text);
 }
 
+static void tells_how_nodes_are(void **state)
+{
+	char *text = printed(print_nodes,
+		"[{\"name\":\"a\",\"state\":\"up\",\"scheduler\":{\"state\":\"open\"}},"
+		"{\"name\":\"b\",\"state\":\"up\",\"scheduler\":{\"state\":\"open\",\"in_use\":true}},"
+		"{\"name\":\"c\",\"state\":\"up\",\"scheduler\":{\"state\":\"blocked\",\"in_use\":true}},"
+		"{\"name\":\"d\",\"state\":\"dead\"}]");
+
+	(void)state;
+	assert_non_null(strstr(text, "\na     up "));
+	assert_non_null(strstr(text, "\nb     in-use "));
+	assert_non_null(strstr(text, "\nc     blocked "));
+	assert_non_null(strstr(text, "\nd     dead "));
+	free(text);
+}
+
 static void survives_missing_fields(void **state)
 {
 	char *text = printed(print_nodes, "[{},{\"name\":7,\"cpus\":\"x\"}]");
@@ -114,6 +130,7 @@ int main(void)
 		cmocka_unit_test(aligns_jobs),
 		cmocka_unit_test(cleans_what_others_wrote),
 		cmocka_unit_test(prints_checks),
+		cmocka_unit_test(tells_how_nodes_are),
 		cmocka_unit_test(survives_missing_fields),
 		cmocka_unit_test(prints_json),
 	};
