@@ -295,7 +295,6 @@ static void survives_any_text(void **state)
 		assert_null(measure_option(text, strlen(text), "-uuid"));
 		measure_io(text);
 		measure_net(text);
-		measure_disks(text);
 	}
 }
 
@@ -323,12 +322,6 @@ static void reads_accounts(void **state)
 		"    lo: 999 1 0 0 0 0 0 0 999 1 0 0 0 0 0 0\n"
 		"  eth0: 100 1 0 0 0 0 0 0 23 1 0 0 0 0 0 0\n"
 		" wlan0:1000 1 0 0 0 0 0 0 0 1 0 0 0 0 0 0\n";
-	static const char disks[] =
-		"   7       0 loop0 9 0 900 0 0 0 900 0\n"
-		"   8       0 sda 10 0 100 5 20 0 300 5 0 5 10\n"
-		"   8       1 sda1 10 0 100 5 20 0 300 5 0 5 10\n"
-		" 259       0 nvme0n1 1 0 4 5 2 0 6 5 0 5 10\n"
-		" 259       1 nvme0n1p1 1 0 4 5 2 0 6 5 0 5 10\n";
 	uint64_t a, b;
 	unsigned running;
 
@@ -341,7 +334,6 @@ static void reads_accounts(void **state)
 	assert_true(fabs(measure_pressure("some avg10=9.0 avg60=0\n"
 					  "full avg10=12.50 avg60=0.00\n") - 0.125) < 1e-9);
 	assert_int_equal(measure_net(dev), 1123);
-	assert_int_equal(measure_disks(disks), (100 + 300 + 4 + 6) * 512);
 	assert_int_equal(measure_resident("1000 42 3 4 0 5 0\n"), 42);
 	assert_int_equal(measure_io("rchar: 5\nwchar: 6\nsyscr: 9\n"), 11);
 }
