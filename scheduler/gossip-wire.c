@@ -28,9 +28,8 @@ struct wire_entry {
 	uint32_t mem_total; /* 64 KiB */
 	uint32_t mem_free;  /* 64 KiB */
 	uint32_t qemu;
-	uint16_t disk_rate; /* rates: see put_rate() */
-	uint16_t disk_max;
-	uint16_t net_rate;
+	uint16_t former[2];  /* 0; disks' rates once, which nobody needs */
+	uint16_t net_rate;  /* rates: see put_rate() */
 	uint16_t net_max;
 	uint16_t cpus;      /* 1/16 */
 	uint16_t run;       /* 1/64, at most 1023.98 */
@@ -128,8 +127,6 @@ void gossip_put_entry(uint8_t *out, const struct sched_node *node, uint64_t stam
 		.mem_free = htole32((uint32_t)fmin(node->mem_free / MEM_UNIT,
 						   4294967295.0)),
 		.qemu = htole32(node->qemu),
-		.disk_rate = put_rate(node->disk_rate),
-		.disk_max = put_rate(node->disk_max),
 		.net_rate = put_rate(node->net_rate),
 		.net_max = put_rate(node->net_max),
 		.cpus = put16(node->cpus, 1.0 / 16),
@@ -172,8 +169,6 @@ int gossip_get_entry(const uint8_t *bytes, struct sched_node *node, uint64_t *st
 		.mem_total = get32(wire.mem_total, MEM_UNIT),
 		.mem_free = get32(wire.mem_free, MEM_UNIT),
 		.qemu = le32toh(wire.qemu),
-		.disk_rate = get_rate(wire.disk_rate),
-		.disk_max = get_rate(wire.disk_max),
 		.net_rate = get_rate(wire.net_rate),
 		.net_max = get_rate(wire.net_max),
 		.cpus = get16(wire.cpus, 1.0 / 16),

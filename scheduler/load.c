@@ -147,8 +147,6 @@ static const struct range node_ranges[] = {
 	NODE(mem_total, 1, SCHED_MAX_BYTES),
 	NODE(mem_free, 0, SCHED_MAX_BYTES),
 	NODE(pressure, 0, 1),
-	NODE(disk_rate, 0, SCHED_MAX_RATE),
-	NODE(disk_max, 0, SCHED_MAX_RATE),
 	NODE(net_rate, 0, SCHED_MAX_RATE),
 	NODE(net_max, 0, SCHED_MAX_RATE),
 };

@@ -68,7 +68,6 @@ struct sched_node {
 	double mem_total;
 	double mem_free; /* for jobs; reservations are taken off */
 	double pressure; /* share of the time that all tasks waited for memory, 0..1 */
-	double disk_rate, disk_max;
 	double net_rate, net_max;
 	unsigned jobs;     /* hosted */
 	unsigned reserved; /* promised to jobs on their way here */

@@ -14,6 +14,7 @@
 #	told_where HOME               wait: mvctl jobs at home says so
 #	job_field HOME FIELD          of the job, from mvctl jobs --json
 #	count_was_interrupted N       it has had this many SIGINTs, which it survives
+#	silence_apart FILE            what mvrun said, but for a job that was out of reach for a while
 #
 # $count_at is the job's home, $count_file the file. While there is $count_file.dirty
 # it changes so much memory that moving it takes some seconds.
@@ -48,6 +49,10 @@ for n in itertools.count(1):
         page = (page + 4096) % len(block)
         block[page] = n & 255
     time.sleep(0.02)'
+
+silence_apart() { # FILE
+	sed '/^mvrun: the job at .* has not answered for 20 s/d; /^mvrun: the job at .* answers again$/d' "$1"
+}
 
 count_start() { # NODE [OPTION-OF-MVRUN]...
 	count_at=$1

@@ -1,12 +1,16 @@
 # What mvd decides by itself: its settings, its measurements and its decisions in a world without a
 # machine; and in labs of nodes of different size, where jobs go.
-sched_agent_tests = tests/unit/test-mvd-settings tests/unit/test-mvd-load tests/unit/test-mvd-place \
+sched_agent_tests = tests/unit/test-mvd-settings tests/unit/test-mvd-owner tests/unit/test-mvd-load tests/unit/test-mvd-place \
 	tests/unit/test-mvd-scheduler tests/unit/test-mvd-steer tests/unit/test-mvd-doctor
 check_PROGRAMS += $(sched_agent_tests)
 TESTS += $(sched_agent_tests)
 tests_unit_test_mvd_settings_SOURCES = tests/unit/test-mvd-settings.c
 tests_unit_test_mvd_settings_CFLAGS = $(agent_test_cflags)
 tests_unit_test_mvd_settings_LDADD = $(agent_test_ldadd)
+
+tests_unit_test_mvd_owner_SOURCES = tests/unit/test-mvd-owner.c
+tests_unit_test_mvd_owner_CFLAGS = $(agent_test_cflags)
+tests_unit_test_mvd_owner_LDADD = $(agent_test_ldadd)
 
 agent_world = tests/unit/agent-world.c tests/unit/agent-world-machine.c tests/unit/agent-world.h $(fake_agent)
 tests_unit_test_mvd_load_SOURCES = tests/unit/test-mvd-load.c $(agent_world)

@@ -9,6 +9,7 @@
 #define CELL 256
 #define MAX_COLUMNS 14
 #define NO_LIMIT 100000
+#define HALF_A_YEAR_S (31556952 / 2)
 
 /* One column of a table: what it shows and how. */
 struct column {
@@ -54,11 +55,8 @@ static void format_number(char *cell, size_t size, struct json_object *row,
 	snprintf(cell, size, "%lld", agent_number(row, field));
 }
 
-static void format_age(char *cell, size_t size, struct json_object *row,
-		       const char *field)
+static void say_seconds(char *cell, size_t size, long long age)
 {
-	long long age = (long long)time(NULL) - agent_number(row, field);
-
 	if (age < 0)
 		age = 0;
 	if (age < 60)
@@ -71,6 +69,12 @@ static void format_age(char *cell, size_t size, struct json_object *row,
 	else
 		snprintf(cell, size, "%lldd%02lldh", age / 86400,
 			 age / 3600 % 24);
+}
+
+static void format_age(char *cell, size_t size, struct json_object *row,
+		       const char *field)
+{
+	say_seconds(cell, size, (long long)time(NULL) - agent_number(row, field));
 }
 
 /* With the time for which it has been out of reach. */
@@ -246,6 +250,8 @@ static void format_node_state(char *cell, size_t size, struct json_object *row,
 		takes = agent_string(scheduler, "state");
 	if (strcmp(state, "up") == 0 && *takes && strcmp(takes, "open") != 0)
 		state = takes;
+	else if (strcmp(state, "up") == 0 && *takes && agent_number(scheduler, "in_use"))
+		state = "in-use";
 	print_clean(cell, size, state);
 }
 
@@ -332,21 +338,113 @@ void print_discovered(FILE *out, struct json_object *nodes)
 	print_table(out, columns, sizeof(columns) / sizeof(columns[0]), nodes);
 }
 
+/* One job, each fact in the unit that people think in */
+
+static void say_bytes(char *text, size_t size, double bytes)
+{
+	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB" };
+	unsigned unit = 0;
+
+	while (bytes >= 1024 && unit < 4) {
+		bytes /= 1024;
+		unit++;
+	}
+	snprintf(text, size, bytes < 10 && unit ? "%.1f %s" : "%.0f %s", bytes, units[unit]);
+}
+
+static void say_mib(char *text, size_t size, double value)
+{
+	say_bytes(text, size, value * 1048576);
+}
+
+static void say_rate(char *text, size_t size, double value)
+{
+	say_bytes(text, size, value);
+	strncat(text, "/s", size - strlen(text) - 1);
+}
+
+static void say_cpus(char *text, size_t size, double value)
+{
+	snprintf(text, size, "%.2f CPUs", value);
+}
+
+/* As `time` has it: 0.42 s, 1m05s, 2h00m. */
+static void say_ms(char *text, size_t size, double value)
+{
+	if (value < 60000)
+		snprintf(text, size, "%.2f s", value / 1000);
+	else
+		say_seconds(text, size, (long long)(value / 1000));
+}
+
+/* The time of day, or the year where it is more than half a year off: as ls does; and for how
+ * long. */
+static void say_date(char *text, size_t size, double value)
+{
+	long long age = (long long)time(NULL) - (long long)value;
+	bool near = age > -60 && age < HALF_A_YEAR_S;
+	time_t when = (time_t)value;
+	char date[32] = "?", ago[32];
+	struct tm tm;
+
+	if (localtime_r(&when, &tm))
+		strftime(date, sizeof(date), near ? "%b %e %H:%M" : "%b %e  %Y", &tm);
+	say_seconds(ago, sizeof(ago), age);
+	snprintf(text, size, "%s (%s)", date, ago);
+}
+
+static const struct fact {
+	const char *field, *title;
+	void (*say)(char *text, size_t size, double value);
+} facts[] = {
+	{ "since", "since", say_date },
+	{ "lost_since", "lost_since", say_date },
+	{ "memory", "memory", say_mib },
+	{ "resident", "resident", say_mib },
+	{ "dirty_rate", "dirty_rate", say_rate },
+	{ "cpu_ms", "cpu_time", say_ms },
+	{ "cpu_use", "cpu_use", say_cpus },
+};
+
+/* NULL: it is printed as it came, as is a number that no unit would make sense of. */
+static const struct fact *fact_of(const char *field, struct json_object *value)
+{
+	double number = json_object_get_double(value);
+	size_t i;
+
+	if ((!json_object_is_type(value, json_type_int) &&
+	     !json_object_is_type(value, json_type_double)) ||
+	    !(number >= 0 && number < 1e15))
+		return NULL;
+	for (i = 0; i < sizeof(facts) / sizeof(facts[0]); i++)
+		if (strcmp(facts[i].field, field) == 0)
+			return &facts[i];
+	return NULL;
+}
+
+static void print_fact(FILE *out, const char *field, struct json_object *value)
+{
+	const struct fact *fact = fact_of(field, value);
+	char text[4200], title[64];
+
+	if (fact)
+		fact->say(text, sizeof(text), json_object_get_double(value));
+	else if (json_object_is_type(value, json_type_boolean))
+		snprintf(text, sizeof(text), "%s",
+			 json_object_get_boolean(value) ? "yes" : "no");
+	else
+		print_clean(text, sizeof(text), json_object_get_string(value));
+	fprintf(out, "%-11s %s\n", print_clean(title, sizeof(title), fact ? fact->title : field),
+		text);
+}
+
 void print_job(FILE *out, struct json_object *job)
 {
-	char text[4200];
-
 	json_object_object_foreach(job, key, value) {
-		if (json_object_is_type(value, json_type_string) &&
-		    json_object_get_string_len(value) == 0)
+		if (!value || (json_object_is_type(value, json_type_string) &&
+			       json_object_get_string_len(value) == 0))
 			continue;
-		if (json_object_is_type(value, json_type_boolean))
-			snprintf(text, sizeof(text), "%s",
-				 json_object_get_boolean(value) ? "yes" : "no");
-		else
-			print_clean(text, sizeof(text),
-				    json_object_get_string(value));
-		fprintf(out, "%-11s %s\n", key, text);
+		print_fact(out, key, value);
 	}
 }
 

@@ -98,7 +98,7 @@ static int print_settings(const struct mvctl_options *options,
 			shown = json_object_is_type(value, json_type_boolean) ?
 				json_object_get_boolean(value) ? "yes" : "no" :
 				json_object_get_string(value);
-		printf("%-13s = %-8s # ", print_clean(text, sizeof(text),
+		printf("%-15s = %-8s # ", print_clean(text, sizeof(text),
 						agent_string(entry, "name")), shown);
 		printf("%s", print_clean(text, sizeof(text), agent_string(entry, "unit")));
 		printf("%s%s\n", *text ? " " : "",

@@ -5,6 +5,7 @@
  */
 #include "vmm-agent/mvd-node.h"
 
+#include "vmm-agent/mvd-gossip.h"
 #include "vmm-agent/mvd-jobs.h"
 #include "vmm-agent/mvd-kit.h"
 #include "vmm-agent/mvd-libvirt.h"
@@ -151,6 +152,34 @@ static void check_forecasts(struct json_object *checks, const struct mvd *mvd)
 			"");
 }
 
+static char *owner_text(struct scheduler *s)
+{
+	const struct mvd_settings *settings = &s->mvd->config.settings;
+	double idle = owner_idle(load_owner(s->load), mvd_gossip_now());
+
+	if (settings->in_use == SETTINGS_YES)
+		return g_strdup("in use by its owner, as somebody has set: takes no jobs of other "
+				"nodes");
+	if (!isfinite(idle))
+		return g_strdup("not in use: no input has been seen");
+	return g_strdup_printf("%s: the last input was %.0f s ago (owner_idle: %g)",
+			       load_in_use(s->load) ? "in use by its owner" : "not in use", idle,
+			       settings->owner_idle);
+}
+
+static void check_owner(struct json_object *checks, const struct mvd *mvd)
+{
+	struct scheduler *s = mvd->scheduler;
+	enum settings_use use = mvd->config.settings.in_use;
+	bool blind = use == SETTINGS_AUTO && s && load_owner(s->load)->blind;
+
+	if (s && use != SETTINGS_NO)
+		doctor_add(checks, "owner", !blind, blind ?
+			   g_strdup("in_use is auto, but nothing here tells of input: no login "
+				    "sessions, no keyboard") : owner_text(s),
+			   "say it by hand: mvctl set in_use yes");
+}
+
 struct json_object *doctor_to_json(struct mvd *mvd)
 {
 	struct json_object *checks = json_object_new_array();
@@ -164,6 +193,7 @@ struct json_object *doctor_to_json(struct mvd *mvd)
 	check_memory(checks);
 	check_weights(checks, mvd);
 	check_forecasts(checks, mvd);
+	check_owner(checks, mvd);
 	check_socket(checks, mvd);
 	return checks;
 }

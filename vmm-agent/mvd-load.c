@@ -20,7 +20,6 @@
 
 #define LONG_AGO 1e9
 #define NET_MAX 125e6   /* bytes/s; nothing is known of the wire */
-#define DISK_MAX 200e6
 #define BUSY 0.95       /* of the processors: from here on tasks wait */
 #define KVM_EXTRA 48    /* MiB that QEMU has beside the guest's memory */
 #define TCG_EXTRA 112
@@ -38,13 +37,14 @@ struct load {
 	struct limits limits;
 	struct weigh weigh;
 	struct dirty dirty;
+	struct owner owner;
 	GHashTable *jobs;     /* struct load_job by uuid */
 	GHashTable *expected; /* struct sched_job by uuid */
 	double speed, cpus;
 	double sampled;       /* when */
 	uint64_t used;        /* ns of CPU time, node or machine */
 	struct sched_meter others, running;
-	struct rate net, disk;
+	struct rate net;
 	double pressure;
 };
 
@@ -354,13 +354,12 @@ static void rate_add(struct rate *rate, uint64_t total, double interval)
 	rate->last = total;
 }
 
-static void sample_file(struct rate *rate, const char *path,
-			uint64_t (*read)(const char *text), double interval)
+static void sample_network(struct load *load, double interval)
 {
 	g_autofree char *text = NULL;
 
-	if (g_file_get_contents(path, &text, NULL, NULL))
-		rate_add(rate, read(text), interval);
+	if (g_file_get_contents("/proc/net/dev", &text, NULL, NULL))
+		rate_add(&load->net, measure_net(text), interval);
 }
 
 static double jobs_use(const struct load *load)
@@ -438,10 +437,25 @@ void load_sample(struct load *load)
 	after = jobs_time(load);
 	sample_others(load, interval,
 		      interval > 0 ? fmax(after - before, 0) / interval : 0);
-	sample_file(&load->net, "/proc/net/dev", measure_net, interval);
-	sample_file(&load->disk, "/proc/diskstats", measure_disks, interval);
+	sample_network(load, interval);
 	load->pressure = limits_pressure(&load->limits);
 	load->cpus = cpus_of(load);
+	if (load->mvd->config.settings.in_use == SETTINGS_AUTO)
+		owner_look(&load->owner, now, time(NULL));
+}
+
+bool load_in_use(const struct load *load)
+{
+	const struct mvd_settings *settings = &load->mvd->config.settings;
+
+	return settings->in_use == SETTINGS_YES ||
+	       (settings->in_use == SETTINGS_AUTO &&
+		owner_idle(&load->owner, mvd_gossip_now()) < settings->owner_idle);
+}
+
+struct owner *load_owner(struct load *load)
+{
+	return &load->owner;
 }
 
 /* What is promised: jobs on their way here, and what new ones will still touch. */
@@ -522,7 +536,6 @@ void load_node(struct load *load, struct sched_node *node, bool told)
 		.others = told ? sched_meter_told(&load->others) :
 				 sched_meter_here(&load->others),
 		.pressure = load->pressure,
-		.disk_rate = load->disk.value, .disk_max = DISK_MAX,
 		.net_rate = fmin(load->net.value, NET_MAX), .net_max = NET_MAX,
 		.slots = settings->slots,
 		.qemu = (uint32_t)virt_facts(mvd->virt)->qemu_version,
@@ -530,7 +543,7 @@ void load_node(struct load *load, struct sched_node *node, bool told)
 		.state = settings->drain ? SCHED_DRAINING :
 			 settings->block ? SCHED_BLOCKED : SCHED_OPEN,
 		.flags = (settings->stay ? SCHED_STAY : 0) |
-			 (settings->in_use ? SCHED_OWNER_ACTIVE : 0),
+			 (load_in_use(load) ? SCHED_OWNER_ACTIVE : 0),
 	};
 	if (probe_accel(mvd->probe) == ACCEL_KVM)
 		node->cpu |= load_cpu_bit(mvd, ACCEL_KVM);

@@ -18,6 +18,7 @@
 #include "scheduler/load.h"
 #include "scheduler/reason.h"
 #include "vmm-agent/mvd-jobs.h"
+#include "vmm-agent/mvd-owner.h"
 
 struct load;
 
@@ -72,6 +73,9 @@ void load_node(struct load *load, struct sched_node *node, bool told);
 /* How CPU weights are given here. */
 struct weigh *load_weigh(struct load *load);
 struct dirty *load_dirty(struct load *load);
+/* Whether its owner works at it, by the settings and what was seen. */
+bool load_in_use(const struct load *load);
+struct owner *load_owner(struct load *load);
 /* A job that is here; NULL before its first sample. */
 struct load_job *load_job(struct load *load, const struct job *job);
 /* All that are here and could move; the array is the caller's. */

@@ -8,7 +8,6 @@
 #include <string.h>
 #include <time.h>
 
-#define SECTOR 512
 #define MAX_RATE_TOTAL (UINT64_C(1) << 62)
 
 /* Control groups */
@@ -267,38 +266,6 @@ uint64_t measure_net(const char *text)
 		for (column = 0; column < 9 && take(&at, &field); column++)
 			if ((column == 0 || column == 8) && field < MAX_RATE_TOTAL / 4096)
 				sum += field;
-	}
-	return sum;
-}
-
-static bool is_disk(const char *name, const char *previous)
-{
-	static const char *const others[] = { "loop", "ram", "zram", "dm-", "md", "sr" };
-	size_t i;
-
-	for (i = 0; i < G_N_ELEMENTS(others); i++)
-		if (g_str_has_prefix(name, others[i]))
-			return false;
-	/* A disk's partitions follow it. */
-	return !*previous || !g_str_has_prefix(name, previous);
-}
-
-uint64_t measure_disks(const char *text)
-{
-	g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
-	char name[64], previous[64] = "";
-	unsigned long long in, out;
-	uint64_t sum = 0;
-	unsigned i;
-
-	for (i = 0; lines[i]; i++) {
-		if (sscanf(lines[i], " %*u %*u %63s %*u %*u %llu %*u %*u %*u %llu", name,
-			   &in, &out) != 3 || !is_disk(name, previous))
-			continue;
-		g_strlcpy(previous, name, sizeof(previous));
-		if (in < MAX_RATE_TOTAL / 4096 / SECTOR &&
-		    out < MAX_RATE_TOTAL / 4096 / SECTOR)
-			sum += (in + out) * SECTOR;
 	}
 	return sum;
 }

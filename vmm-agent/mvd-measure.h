@@ -51,8 +51,6 @@ uint64_t measure_io(const char *text);
 
 /* /proc/net/dev: bytes in and out, all interfaces but the loopback. */
 uint64_t measure_net(const char *text);
-/* /proc/diskstats: bytes read and written, whole disks only. */
-uint64_t measure_disks(const char *text);
 
 /*
  * The speed of a processor relative to the reference: a fixed piece of work,

@@ -399,6 +399,25 @@ static bool has_guests(const struct mvd *mvd)
 	return false;
 }
 
+/* Others are told at once, and guests may have to leave: as by mvctl expel, but the node is not
+ * blocked. While it is in use none is let in anyway, and afterwards they are welcome. */
+static void mind_owner(struct scheduler *s)
+{
+	const struct mvd_settings *settings = &s->mvd->config.settings;
+	bool used = load_in_use(s->load), expels = used && settings->expel_when_used;
+
+	if (used != s->used) {
+		s->used = used;
+		g_message("this node is %s by its owner", used ? "in use" : "not in use any more");
+		scheduler_hurry(s);
+	}
+	if (expels == s->used_expels)
+		return;
+	s->used_expels = expels;
+	/* What was ordered by hand, which blocks, goes on when the owner is gone. */
+	s->expel = expels || (s->expel && settings->block);
+}
+
 static gboolean on_tick(void *p)
 {
 	struct scheduler *s = p;
@@ -410,6 +429,7 @@ static gboolean on_tick(void *p)
 		return G_SOURCE_REMOVE;
 	}
 	load_sample(s->load);
+	mind_owner(s);
 	load_node(s->load, &told, true);
 	mvd_gossip_own(s->mvd, &told);
 	scheduler_serve_waiting(s->mvd);
@@ -491,6 +511,7 @@ struct json_object *scheduler_to_json(struct mvd *mvd)
 	load_node(s->load, &node, false);
 	event_add_string(json, "state", states[node.state]);
 	event_add_bool(json, "stay", node.flags & SCHED_STAY);
+	event_add_bool(json, "in_use", node.flags & SCHED_OWNER_ACTIVE);
 #define REAL(name, value) \
 	json_object_object_add(json, name, json_object_new_double(value))
 	REAL("cpus", node.cpus);

@@ -93,6 +93,7 @@ struct scheduler {
 	struct sched_forecast_error error;
 	unsigned long moves, failed, refused, started_away;
 	bool expel;              /* guests are being sent away */
+	bool used, used_expels;  /* its owner works here; and guests leave for that */
 	bool bring, bringing;    /* own jobs are being called home; one is on its way */
 	GHashTable *unbrought;   /* why not, by uuid */
 };

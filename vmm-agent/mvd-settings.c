@@ -10,7 +10,7 @@
 
 #define MAX_FILE (64 * 1024)
 
-enum type { YES_NO, COUNT, REAL, HOSTS };
+enum type { YES_NO, USE, COUNT, REAL, HOSTS };
 
 /* Those beside the policy's. */
 static const struct entry {
@@ -29,7 +29,9 @@ static const struct entry {
 	ENTRY(stay, YES_NO, 0, 1, 0, "", "no job leaves this node by itself"),
 	ENTRY(block, YES_NO, 0, 1, 0, "", "this node takes no jobs of other nodes"),
 	ENTRY(drain, YES_NO, 0, 1, 0, "", "this node takes no jobs and sends its own away"),
-	ENTRY(in_use, YES_NO, 0, 1, 0, "", "its owner works at it: takes no jobs of other nodes"),
+	ENTRY(in_use, USE, 0, 2, 0, "", "its owner works at it: takes no jobs of other nodes"),
+	ENTRY(owner_idle, REAL, 10, 604800, 900, "s", "without input, then it is not in use (auto)"),
+	ENTRY(expel_when_used, YES_NO, 0, 1, 0, "", "jobs of other nodes leave when it is in use"),
 	ENTRY(slots, COUNT, 0, 65535, 512, "jobs", "hosted here at most"),
 	ENTRY(interval, REAL, 0.5, 3600, 2, "s", "between two decisions about moving"),
 	ENTRY(seeds, HOSTS, 0, 0, 0, "", "nodes to ask, HOST[:PORT], where a cluster is looked for"),
@@ -47,6 +49,7 @@ static void put(struct mvd_settings *settings, const struct entry *entry, double
 
 	switch (entry->type) {
 	case YES_NO: *(bool *)at = value != 0; break;
+	case USE: *(enum settings_use *)at = (enum settings_use)value; break;
 	case COUNT: *(uint32_t *)at = (uint32_t)value; break;
 	case REAL: *(double *)at = value; break;
 	case HOSTS: *(char *)at = '\0'; break;
@@ -59,6 +62,7 @@ static double get(const struct mvd_settings *settings, const struct entry *entry
 
 	switch (entry->type) {
 	case YES_NO: return *(const bool *)at;
+	case USE: return *(const enum settings_use *)at;
 	case COUNT: return *(const uint32_t *)at;
 	default: return *(const double *)at;
 	}
@@ -123,6 +127,20 @@ static int set_hosts(char *at, const struct entry *entry, const char *text, stru
 	return 0;
 }
 
+static int set_flag(struct mvd_settings *settings, const struct entry *entry,
+		    const char *text, struct err *err)
+{
+	int flag = yes_or_no(text);
+
+	if (entry->type == USE && g_ascii_strcasecmp(text, "auto") == 0)
+		flag = SETTINGS_AUTO;
+	if (flag < 0)
+		return err_set(err, 0, "%s takes yes%s or no, not \"%.64s\"", entry->name,
+			       entry->type == USE ? ", auto" : "", text);
+	put(settings, entry, flag);
+	return 0;
+}
+
 static int set_own(struct mvd_settings *settings, const struct entry *entry,
 		   const char *text, struct err *err)
 {
@@ -130,15 +148,8 @@ static int set_own(struct mvd_settings *settings, const struct entry *entry,
 
 	if (entry->type == HOSTS)
 		return set_hosts(place_of(settings, entry), entry, text, err);
-	if (entry->type == YES_NO) {
-		int flag = yes_or_no(text);
-
-		if (flag < 0)
-			return err_set(err, 0, "%s takes yes or no, not \"%.64s\"",
-				       entry->name, text);
-		put(settings, entry, flag);
-		return 0;
-	}
+	if (entry->type == YES_NO || entry->type == USE)
+		return set_flag(settings, entry, text, err);
 	if (number(entry->name, text, &value, err) < 0)
 		return -1;
 	if (value < entry->min || value > entry->max)
@@ -241,11 +252,14 @@ static struct json_object *real(double value)
 static struct json_object *value_of(const struct mvd_settings *settings,
 				    const struct entry *entry)
 {
+	static const char *const uses[] = { "no", "yes", "auto" };
 	double value;
 
 	if (entry->type == HOSTS)
 		return json_object_new_string((const char *)settings + entry->at);
 	value = get(settings, entry);
+	if (entry->type == USE)
+		return json_object_new_string(uses[(int)value]);
 	if (entry->type == YES_NO)
 		return json_object_new_boolean(value != 0);
 	return entry->type == COUNT ? json_object_new_int64((int64_t)value) :

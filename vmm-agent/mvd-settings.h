@@ -16,6 +16,9 @@
 
 #define SETTINGS_SEEDS_MAX 500
 
+/* Does the owner work at this node? auto: mvd-owner.h finds out. */
+enum settings_use { SETTINGS_NO, SETTINGS_YES, SETTINGS_AUTO };
+
 struct mvd_settings {
 	struct sched_policy policy;
 	bool place;    /* jobs start where it is best, else at home */
@@ -25,7 +28,9 @@ struct mvd_settings {
 	bool stay;     /* no job leaves by itself */
 	bool block;    /* takes no jobs of other nodes */
 	bool drain;    /* takes none and sends its own away */
-	bool in_use;   /* its owner works at it: takes no jobs of other nodes */
+	enum settings_use in_use; /* its owner works at it: takes no jobs of other nodes */
+	double owner_idle;        /* auto: not any more after so many s without input */
+	bool expel_when_used;     /* jobs of other nodes leave when the owner comes */
 	uint32_t slots;    /* jobs hosted at most */
 	double interval;   /* s between two decisions */
 	/* HOST[:PORT], several with commas: tried when a cluster is to be found */
@@ -34,7 +39,7 @@ struct mvd_settings {
 
 void settings_default(struct mvd_settings *settings);
 
-/* One by its name; the text is "yes", "no" or a number. */
+/* One by its name; the text is "yes", "no", "auto" or a number. */
 int settings_set(struct mvd_settings *settings, const char *name, const char *text,
 		 struct err *err);
 /* "NAME=VALUE", of the command line. */

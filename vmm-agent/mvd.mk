@@ -50,6 +50,7 @@ vmm_agent_libmvd_a_SOURCES = \
 	vmm-agent/mvd-mover.c vmm-agent/mvd-mover.h \
 	vmm-agent/mvd-node.c vmm-agent/mvd-node.h \
 	vmm-agent/mvd-nodes.c vmm-agent/mvd-nodes.h \
+	vmm-agent/mvd-owner.c vmm-agent/mvd-owner.h \
 	vmm-agent/mvd-place.c \
 	vmm-agent/mvd-probe.c vmm-agent/mvd-probe.h \
 	vmm-agent/mvd-process.c vmm-agent/mvd-process.h \

@@ -244,6 +244,12 @@ static void hear_resumed(struct deputy *d, struct json_object *m)
 		deputy_send_clock(d);
 }
 
+static void hear_moving(struct deputy *d)
+{
+	silence_moving(&d->silence, say_now_ms());
+	deputy_send_trim(d);
+}
+
 static void hear(struct deputy *d, struct json_object *m, int *fd)
 {
 	const char *event = agent_string(m, "event");
@@ -267,7 +273,7 @@ static void hear(struct deputy *d, struct json_object *m, int *fd)
 	else if (!strcmp(event, "warning"))
 		say("warning: %s", agent_string(m, "text"));
 	else if (!strcmp(event, "moving"))
-		deputy_send_trim(d);
+		hear_moving(d);
 	else if (!strcmp(event, "suspended"))
 		hear_suspended(d, m);
 	else if (!strcmp(event, "resumed"))

@@ -332,6 +332,7 @@ static void on_up(void *ctx, uint64_t epoch)
 	say_verbose("link up, epoch %llu", (unsigned long long)epoch);
 	d->up_once = true;
 	d->mute_limit = d->mute_ms = 0;
+	silence_linked(&d->silence);
 	d->boot_deadline = 0;
 	d->given_up = false;
 	d->linked = d->incarnation;

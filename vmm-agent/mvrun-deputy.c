@@ -183,6 +183,7 @@ static int poll_timeout(struct deputy *d, int64_t now)
 	int64_t deadline = earlier(link_deadline(d->link), deputy_agent_deadline(d));
 
 	deadline = earlier(deadline, d->clock_due);
+	deadline = earlier(deadline, silence_deadline(&d->silence));
 	if (deadline < 0 || deadline > now + MAX_POLL_MS)
 		return MAX_POLL_MS;
 	return deadline <= now ? 0 : (int)(deadline - now);
@@ -246,11 +247,33 @@ static void check_end(struct deputy *d)
 		deputy_finish(d, d->result);
 }
 
+/* Of a suspension the agent has told, and of a job that is saved it has told one as well. */
+static void mind_silence(struct deputy *d, int64_t now)
+{
+	bool excused = d->state == DEPUTY_WAITS || d->suspended;
+	const char *at = *d->host ? " at " : "";
+	struct link_stats stats;
+
+	link_stats(d->link, &stats);
+	switch (silence_look(&d->silence, stats.frames_received, excused, now)) {
+	case SILENCE_BEGINS:
+		say("the job%s%s has not answered for %d s; mvrun waits for it (see \"mvctl why %ld\")",
+		    at, d->host, SILENCE_MS / 1000, (long)getpid());
+		break;
+	case SILENCE_ENDS:
+		say("the job%s%s answers again", at, d->host);
+		break;
+	case SILENCE_NO_NEWS:
+		break;
+	}
+}
+
 static void run_timers(struct deputy *d)
 {
 	int64_t now = say_now_ms();
 
 	deputy_agent_tick(d, now);
+	mind_silence(d, now);
 	if (now < d->clock_due)
 		return;
 	d->clock_due = now + CLOCK_PERIOD_MS;

@@ -4,6 +4,7 @@
 #define MV_AGENT_MVRUN_DEPUTY_H
 
 #include "vmm-agent/mvrun.h"
+#include "vmm-agent/mvrun-silence.h"
 
 enum deputy_state {
 	DEPUTY_WAITS,   /* for a microVM and its kit */
@@ -44,6 +45,7 @@ struct deputy {
 	int64_t mute_ms;    /* how long the next one has for it */
 	int64_t clock_due;
 	bool suspended; /* as the agent told last */
+	struct silence silence;
 	char host[80];  /* the node that the newest transport leads to */
 	long long incarnation; /* of the job's copy there */
 	long long linked;      /* the highest that the link has been up with */

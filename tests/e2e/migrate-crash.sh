@@ -340,10 +340,10 @@ afterwards() { # MOMENT DAMAGE
 	what_was_said "$1" "$2"
 }
 
-# But of a signal that had to wait, it may say so.
+# But of a signal that had to wait, it may say so; and of a job that did not answer for a while.
 mvrun_said_nothing() { # DAMAGE
 	[ "$1" != interrupt ] || sed -i '/^mvrun: the job cannot be reached now; the signal waits/d' "$tmp/$lab_job.err"
-	equal "" "$(cat "$tmp/$lab_job.err")"
+	equal "" "$(silence_apart "$tmp/$lab_job.err")"
 }
 
 # mvctl does not lie, and the signal has come where it was meant for.

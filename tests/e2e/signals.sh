@@ -60,14 +60,26 @@ job_end 143
 	job_end 5
 )
 
+# A guest that does not answer, and nobody knows why: that is said once, and once that it does again.
+job_start sh -c 'echo ready; until [ -e "$1" ]; do sleep 0.1; done; exit 6' sh "$tmp/go"
+qemu=$(on_node cat "/run/libvirt/qemu/$(job_domain "$job_pid").pid")
+kill -STOP "$qemu"
+wait_until 60 grep -q '^mvrun: the job at .* has not answered for 20 s' "$tmp/job.err"
+kill -CONT "$qemu"
+wait_until 60 grep -q '^mvrun: the job at .* answers again$' "$tmp/job.err"
+touch "$tmp/go"
+job_end 6
+equal "1 1" "$(grep -c 'has not answered' "$tmp/job.err") $(grep -c 'answers again' "$tmp/job.err")"
+
 # A job that cannot be reached does not hold its mvrun for ever: the first signal
 # waits for the job, the second ends mvrun.
 job_start sh -c 'echo ready; exec sleep 100'
 on_node mvctl suspend "$job_pid"
-sleep 17 # until the link notices
+sleep 27 # until the link notices; mvrun does not say again what the agent has said
 kill -TERM "$job_pid"
 wait_until 10 grep -q 'cannot be reached' "$tmp/job.err"
 kill -0 "$job_pid"
 kill -TERM "$job_pid"
 job_end 143
+must_fail grep -q 'has not answered' "$tmp/job.err"
 node_is_clean

@@ -73,7 +73,7 @@ size_t fuzz_example(unsigned n, uint8_t *out, size_t size)
 {
 	struct sched_node node = {
 		.cpus = 4, .speed = 1.5, .run = 3, .load = { 1, 2 }, .mem_total = 0x1p34,
-		.mem_free = 0x1p33, .disk_rate = 1e6, .net_max = 1e9, .jobs = 2,
+		.mem_free = 0x1p33, .net_rate = 1e6, .net_max = 1e9, .jobs = 2,
 		.slots = 64, .qemu = 7002000, .cpu = 1, .state = SCHED_OPEN + n % 3,
 		.flags = n % 32,
 	};

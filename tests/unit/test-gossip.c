@@ -113,7 +113,7 @@ static void entries_keep_their_numbers(void **state)
 		in.load[i] = i / 4.0;
 	in.mem_free = 12345 * 65536.0 + 1;
 	in.pressure = 0.2;
-	in.disk_rate = 123456789;
+	in.net_rate = 123456789;
 	in.net_max = 1.25e9;
 	in.jobs = 3;
 	in.reserved = 1;
@@ -131,7 +131,7 @@ static void entries_keep_their_numbers(void **state)
 	/* A node offers no more memory than it has. */
 	assert_true(out.mem_free <= in.mem_free && in.mem_free - out.mem_free < 65536);
 	assert_float_equal(out.pressure, 0.2, 0.002);
-	assert_float_equal(out.disk_rate / in.disk_rate, 1, 0.001);
+	assert_float_equal(out.net_rate / in.net_rate, 1, 0.001);
 	assert_float_equal(out.net_max / in.net_max, 1, 0.001);
 	assert_int_equal(out.state, SCHED_DRAINING);
 	assert_int_equal(out.flags, SCHED_TAKING | SCHED_MAKING);

@@ -82,6 +82,78 @@ static void prints_checks(void **state)
 	free(text);
 }
 
+static char *info(const char *field, double value)
+{
+	char json[80];
+
+	snprintf(json, sizeof(json), "{\"%s\":%.17g}", field, value);
+	return printed(print_job, json);
+}
+
+static void assert_info(const char *field, double value, const char *line)
+{
+	char *text = info(field, value);
+
+	assert_string_equal(text, line);
+	free(text);
+}
+
+static void tells_a_job_in_peoples_units(void **state)
+{
+	char *text;
+
+	(void)state;
+	assert_info("memory", 512, "memory      512 MiB\n");
+	assert_info("memory", 6144, "memory      6.0 GiB\n");
+	assert_info("resident", 0, "resident    0 B\n");
+	assert_info("dirty_rate", 17825792, "dirty_rate  17 MiB/s\n");
+	assert_info("dirty_rate", 999, "dirty_rate  999 B/s\n");
+	assert_info("cpu_ms", 420, "cpu_time    0.42 s\n");
+	assert_info("cpu_ms", 7265000, "cpu_time    2h01m\n");
+	assert_info("cpu_use", 0.9973421, "cpu_use     1.00 CPUs\n");
+	assert_info("pid", 1234567, "pid         1234567\n");
+	/* What is no number, and what would not fit a date. */
+	text = printed(print_job, "{\"memory\":\"much\",\"since\":null,\"pin\":true,"
+				  "\"stays\":\"\"}");
+	assert_string_equal(text, "memory      much\npin         yes\n");
+	free(text);
+	/* What cannot be is printed as it came. */
+	assert_info("since", 1e18, "since       1e+18\n");
+}
+
+static void tells_dates_as_ls_does(void **state)
+{
+	time_t now = time(NULL);
+	char *text;
+
+	(void)state;
+	setenv("TZ", "UTC", 1);
+	tzset();
+	text = info("since", 86400);
+	assert_int_equal(strncmp(text, "since       Jan  2  1970 (", 26), 0);
+	free(text);
+	text = info("since", (double)now - 7205);
+	assert_non_null(strchr(text, ':'));
+	assert_non_null(strstr(text, " (2h00m)\n"));
+	free(text);
+}
+
+static void tells_how_nodes_are(void **state)
+{
+	char *text = printed(print_nodes,
+		"[{\"name\":\"a\",\"state\":\"up\",\"scheduler\":{\"state\":\"open\"}},"
+		"{\"name\":\"b\",\"state\":\"up\",\"scheduler\":{\"state\":\"open\",\"in_use\":true}},"
+		"{\"name\":\"c\",\"state\":\"up\",\"scheduler\":{\"state\":\"blocked\",\"in_use\":true}},"
+		"{\"name\":\"d\",\"state\":\"dead\"}]");
+
+	(void)state;
+	assert_non_null(strstr(text, "\na     up "));
+	assert_non_null(strstr(text, "\nb     in-use "));
+	assert_non_null(strstr(text, "\nc     blocked "));
+	assert_non_null(strstr(text, "\nd     dead "));
+	free(text);
+}
+
 static void survives_missing_fields(void **state)
 {
 	char *text = printed(print_nodes, "[{},{\"name\":7,\"cpus\":\"x\"}]");
@@ -114,6 +186,9 @@ int main(void)
 		cmocka_unit_test(aligns_jobs),
 		cmocka_unit_test(cleans_what_others_wrote),
 		cmocka_unit_test(prints_checks),
+		cmocka_unit_test(tells_a_job_in_peoples_units),
+		cmocka_unit_test(tells_dates_as_ls_does),
+		cmocka_unit_test(tells_how_nodes_are),
 		cmocka_unit_test(survives_missing_fields),
 		cmocka_unit_test(prints_json),
 	};

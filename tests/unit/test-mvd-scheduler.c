@@ -87,6 +87,73 @@ static void learns_each_link(void **state)
 	links_clear(&links);
 }
 
+static void owner_types(const char *root)
+{
+	struct owner *owner = load_owner(s()->load);
+
+	owner->root = root;
+	owner->seen = true;
+	owner->input = world.now;
+}
+
+static void the_owner_comes_and_goes(void **state)
+{
+	struct mvd_settings *settings = &world.mvd.config.settings;
+	struct job *guest = world_guest("guest", "beta");
+
+	(void)state;
+	settings->in_use = SETTINGS_AUTO;
+	owner_types("/nonexistent");
+	world_pass(6);
+	assert_true(world_self().flags & SCHED_OWNER_ACTIVE);
+	/* Guests stay. */
+	assert_int_equal(world.begun, 0);
+	world_pass((unsigned)settings->owner_idle);
+	assert_false(world_self().flags & SCHED_OWNER_ACTIVE);
+	settings->expel_when_used = true;
+	owner_types("/nonexistent");
+	world_pass(3);
+	assert_ptr_equal(world.moving, guest);
+	assert_false(settings->block);
+	world_moved(1, 10, NULL);
+	jobs_remove(guest);
+	world_pass(2);
+	assert_false(s()->expel);
+}
+
+static void the_owner_sends_away_while_there(void **state)
+{
+	struct mvd_settings *settings = &world.mvd.config.settings;
+
+	(void)state;
+	world.obstacle = "it is pinned";
+	world_guest("guest", "beta");
+	settings->expel_when_used = true;
+	world_pass(2);
+	settings->in_use = SETTINGS_YES;
+	world_pass(2);
+	assert_true(s()->expel);
+	/* By hand it was stopped: it is not begun again. */
+	assert_non_null(world_order("undrain", "", ""));
+	world_pass(2);
+	assert_false(s()->expel);
+	settings->in_use = SETTINGS_NO;
+	world_pass(2);
+	settings->in_use = SETTINGS_YES;
+	world_pass(2);
+	assert_true(s()->expel);
+	settings->in_use = SETTINGS_NO;
+	world_pass(2);
+	assert_false(s()->expel);
+	/* What was ordered goes on. */
+	settings->in_use = SETTINGS_YES;
+	assert_non_null(world_order("expel", "", ""));
+	world_pass(2);
+	settings->in_use = SETTINGS_NO;
+	world_pass(2);
+	assert_true(s()->expel);
+}
+
 static void avoids_a_slow_link(void **state)
 {
 	unsigned i;
@@ -187,6 +254,8 @@ int main(void)
 		TEST(has_nothing_to_move),
 		TEST(waits_after_a_failure),
 		TEST(learns_each_link),
+		TEST(the_owner_comes_and_goes),
+		TEST(the_owner_sends_away_while_there),
 		TEST(avoids_a_slow_link),
 		TEST(ushers),
 		TEST(ushers_before_it_is_too_late),

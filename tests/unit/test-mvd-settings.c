@@ -25,7 +25,9 @@ static void has_defaults(void **state)
 	(void)state;
 	settings_default(&s);
 	assert_true(s.place && s.balance && s.usher && s.weights);
-	assert_false(s.stay || s.block || s.drain);
+	assert_false(s.stay || s.block || s.drain || s.expel_when_used);
+	assert_int_equal(s.in_use, SETTINGS_NO);
+	assert_true(s.owner_idle == 900);
 	assert_int_equal(s.slots, 512);
 	assert_true(s.interval == 2 && s.policy.residency > 0);
 }
@@ -57,6 +59,9 @@ static void a_mistake_changes_nothing(void **state)
 	static const char *const wrong[][2] = {
 		{ "balance = no\nblance = no\n", "line 2: there is no setting \"blance\"" },
 		{ "balance = perhaps\n", "takes yes or no" },
+		{ "balance = auto\n", "takes yes or no" },
+		{ "in_use = perhaps\n", "takes yes, auto or no" },
+		{ "owner_idle = 5\n", "between 10 and" },
 		{ "balance\n", "NAME=VALUE" },
 		{ "balance = no\nslots = 1.5\n", "whole number" },
 		{ "slots = 70000\n", "between 0 and 65535" },
@@ -124,6 +129,30 @@ static void tells_them(void **state)
 	list = settings_to_json(&s, NULL);
 	assert_true(json_object_array_length(list) > 20);
 	json_object_put(list);
+}
+
+static const char *in_use(const char *text)
+{
+	static char shown[16];
+	struct json_object *list, *value;
+	struct mvd_settings s;
+	struct err err = { 0 };
+
+	settings_default(&s);
+	assert_int_equal(settings_set(&s, "in_use", text, &err), 0);
+	list = settings_to_json(&s, "in_use");
+	json_object_object_get_ex(json_object_array_get_idx(list, 0), "value", &value);
+	snprintf(shown, sizeof(shown), "%s", json_object_get_string(value));
+	json_object_put(list);
+	return shown;
+}
+
+static void the_owner_has_three_words(void **state)
+{
+	(void)state;
+	assert_string_equal(in_use("Auto"), "auto");
+	assert_string_equal(in_use("on"), "yes");
+	assert_string_equal(in_use("no"), "no");
 }
 
 /* docs/mvd.conf shows each setting, commented out, with its default. */
@@ -266,7 +295,6 @@ static void survives_any_text(void **state)
 		assert_null(measure_option(text, strlen(text), "-uuid"));
 		measure_io(text);
 		measure_net(text);
-		measure_disks(text);
 	}
 }
 
@@ -294,12 +322,6 @@ static void reads_accounts(void **state)
 		"    lo: 999 1 0 0 0 0 0 0 999 1 0 0 0 0 0 0\n"
 		"  eth0: 100 1 0 0 0 0 0 0 23 1 0 0 0 0 0 0\n"
 		" wlan0:1000 1 0 0 0 0 0 0 0 1 0 0 0 0 0 0\n";
-	static const char disks[] =
-		"   7       0 loop0 9 0 900 0 0 0 900 0\n"
-		"   8       0 sda 10 0 100 5 20 0 300 5 0 5 10\n"
-		"   8       1 sda1 10 0 100 5 20 0 300 5 0 5 10\n"
-		" 259       0 nvme0n1 1 0 4 5 2 0 6 5 0 5 10\n"
-		" 259       1 nvme0n1p1 1 0 4 5 2 0 6 5 0 5 10\n";
 	uint64_t a, b;
 	unsigned running;
 
@@ -312,7 +334,6 @@ static void reads_accounts(void **state)
 	assert_true(fabs(measure_pressure("some avg10=9.0 avg60=0\n"
 					  "full avg10=12.50 avg60=0.00\n") - 0.125) < 1e-9);
 	assert_int_equal(measure_net(dev), 1123);
-	assert_int_equal(measure_disks(disks), (100 + 300 + 4 + 6) * 512);
 	assert_int_equal(measure_resident("1000 42 3 4 0 5 0\n"), 42);
 	assert_int_equal(measure_io("rchar: 5\nwchar: 6\nsyscr: 9\n"), 11);
 }
@@ -402,6 +423,7 @@ int main(void)
 		cmocka_unit_test(a_mistake_changes_nothing),
 		cmocka_unit_test(minds_what_the_file_is),
 		cmocka_unit_test(tells_them),
+		cmocka_unit_test(the_owner_has_three_words),
 		cmocka_unit_test(the_example_is_complete),
 		cmocka_unit_test(the_command_line_goes_over_the_file),
 		cmocka_unit_test(finds_its_group),

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "vmm-agent/mvrun.h"
+#include "vmm-agent/mvrun-silence.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -180,6 +181,7 @@ static int free_links(void **state)
 	link_free(guest);
 	link_free(home);
 	free(sink.buffer);
+	sink.buffer = NULL;
 	return 0;
 }
 
@@ -229,6 +231,147 @@ static void output_never_waits_for_its_reader(void **state)
 	close(fds[1]);
 }
 
+/* ---- silence ------------------------------------------------------------------------- */
+
+static struct silence silence;
+static int64_t now_ms;
+static unsigned begins, ends;
+static bool excused;
+
+static void look(void)
+{
+	struct link_stats stats;
+	enum silence_news news;
+
+	link_stats(home, &stats);
+	news = silence_look(&silence, stats.frames_received, excused, now_ms);
+	begins += news == SILENCE_BEGINS;
+	ends += news == SILENCE_ENDS;
+}
+
+static void carry(struct link *from, struct link *to)
+{
+	static uint8_t bytes[65536];
+	size_t len = link_transmit(from, bytes, sizeof(bytes), now_ms);
+
+	if (len && to)
+		link_receive(to, bytes, len, now_ms);
+}
+
+/* Seconds go by; of a transport that is cut nothing comes out. */
+static void pass(unsigned seconds, bool cut)
+{
+	for (unsigned i = 0; i < 4 * seconds; i++, now_ms += 250) {
+		link_tick(home, now_ms);
+		link_tick(guest, now_ms);
+		carry(home, cut ? NULL : guest);
+		carry(guest, cut ? NULL : home);
+		look();
+		assert_true(silence_deadline(&silence) == -1 ||
+			    silence_deadline(&silence) > now_ms);
+	}
+}
+
+static void attach_again(void)
+{
+	link_attach(guest, now_ms);
+	link_attach(home, now_ms);
+	pass(1, false);
+	assert_int_equal(link_state(home), LINK_UP);
+}
+
+static int begin_silence(void **state)
+{
+	silence = (struct silence){ 0 };
+	begins = ends = 0;
+	excused = false;
+	now_ms = 5000000;
+	if (make_links(state))
+		return -1;
+	attach_again();
+	return 0;
+}
+
+static void assert_said(unsigned begun, unsigned ended)
+{
+	assert_int_equal(begins, begun);
+	assert_int_equal(ends, ended);
+}
+
+static void an_idle_job_is_not_silent(void **state)
+{
+	(void)state;
+	pass(600, false);
+	assert_said(0, 0);
+}
+
+static void silence_is_said_once_and_its_end_once(void **state)
+{
+	(void)state;
+	pass(60, false);
+	pass(14, true);
+	assert_said(0, 0);
+	pass(12, true);
+	assert_said(1, 0);
+	assert_int_equal(link_state(home), LINK_DETACHED);
+	pass(300, true);
+	assert_said(1, 0);
+	attach_again();
+	pass(30, false);
+	assert_said(1, 1);
+	pass(30, true);
+	assert_said(2, 1);
+}
+
+static void another_transport_mends_it_without_a_word(void **state)
+{
+	(void)state;
+	pass(17, true);
+	assert_int_equal(link_state(home), LINK_DETACHED);
+	attach_again();
+	pass(30, false);
+	assert_said(0, 0);
+}
+
+/* The agent has said why, or the job is on its way. */
+static void what_is_known_is_not_said(void **state)
+{
+	(void)state;
+	excused = true;
+	pass(100, true);
+	assert_said(0, 0);
+	excused = false;
+	attach_again();
+	pass(10, false);
+	silence_moving(&silence, now_ms);
+	pass(100, true);
+	assert_said(0, 0);
+	attach_again();
+	silence_linked(&silence);
+	pass(10, false);
+	assert_said(0, 0);
+	pass(30, true);
+	assert_said(1, 0);
+	/* A move that nobody has heard the end of. */
+	attach_again();
+	silence_moving(&silence, now_ms);
+	pass(SILENCE_MOVE_MS / 1000 - 5, true);
+	assert_said(1, 1);
+	pass(30, true);
+	assert_said(2, 1);
+}
+
+static void who_was_stopped_has_not_waited(void **state)
+{
+	(void)state;
+	pass(10, true);
+	now_ms += 3600000; /* Ctrl-Z, or the lid was closed */
+	pass(15, true);
+	assert_said(0, 0);
+	pass(10, true);
+	assert_said(1, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -238,6 +381,16 @@ int main(void)
 						make_links, free_links),
 		cmocka_unit_test_setup_teardown(output_never_waits_for_its_reader,
 						make_links, free_links),
+		cmocka_unit_test_setup_teardown(an_idle_job_is_not_silent,
+						begin_silence, free_links),
+		cmocka_unit_test_setup_teardown(silence_is_said_once_and_its_end_once,
+						begin_silence, free_links),
+		cmocka_unit_test_setup_teardown(another_transport_mends_it_without_a_word,
+						begin_silence, free_links),
+		cmocka_unit_test_setup_teardown(what_is_known_is_not_said,
+						begin_silence, free_links),
+		cmocka_unit_test_setup_teardown(who_was_stopped_has_not_waited,
+						begin_silence, free_links),
 	};
 
 	signal(SIGPIPE, SIG_IGN);

@@ -34,8 +34,7 @@ static struct sched_node hostile_node(struct sched_random *random, uint64_t id)
 	struct sched_node node = world_node(random, id);
 	double *numbers[] = { &node.cpus, &node.speed, &node.run, &node.others, &node.load[0],
 			      &node.load[SCHED_CLASSES - 1], &node.mem_total, &node.mem_free,
-			      &node.pressure, &node.disk_rate, &node.disk_max, &node.net_rate,
-			      &node.net_max, &node.time };
+			      &node.pressure, &node.net_rate, &node.net_max, &node.time };
 	unsigned times = (unsigned)sched_random_below(random, 4);
 
 	while (times--)
@@ -60,7 +59,7 @@ static void check_sound(const struct sched_node *node)
 	assert_true(node->pressure >= 0 && node->pressure <= 1);
 	assert_true(node->others >= 0 && node->others <= SCHED_MAX_LOAD);
 	assert_true(node->run >= 0 && node->run <= SCHED_MAX_LOAD);
-	assert_true(node->net_rate >= 0 && node->net_max >= 0 && node->disk_rate >= 0);
+	assert_true(node->net_rate >= 0 && node->net_max >= 0);
 	assert_true(isfinite(node->time));
 	assert_in_range(node->jobs, 0, SCHED_MAX_JOBS);
 	assert_in_range(node->reserved, 0, SCHED_MAX_JOBS);
