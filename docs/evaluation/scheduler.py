@@ -20,7 +20,7 @@ from runs import key, run_all  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CLASSIC = "mosix,rr,e-pvm,e-mosix,monovisor,mv-nowait"
-MODERN = "mosix,best-fit,least-loaded,two-choices,proxmox,drs"
+MODERN = "mosix,best-fit,least-loaded,two-choices,proxmox,drs,mv-even,mv-nowait,monovisor"
 PARTS = ("mv-none,mv-place,mv-move,mv-weight,mv-place+move,mv-place+weight,mv-move+weight,"
          "monovisor")
 MOSIX = "mosix,mosix-best,mosix-known,mosix+weight,mosix-best+weight,mosix-known+weight"
@@ -167,8 +167,8 @@ def gnuplot(script):
 
 
 def plot_ratios(path, results):
-    rows = [row for name in ("published", "modern") for row in results[name]["methods"]
-            if row["method"] != "mosix"]
+    rows = {row["method"]: row for name in ("modern", "published")
+            for row in results[name]["methods"] if row["method"] != "mosix"}.values()
     data = "".join(f"${i} << EOD\n".replace("$", "$m") +
                    "".join(f"{q} {ratio}\n" for q, ratio in enumerate(row["ratio_quantiles"])) +
                    "EOD\n" for i, row in enumerate(rows))
@@ -277,6 +277,12 @@ def check(results, short):
         if "stable-" + name in results:
             liar = row_of(results["stable-" + name], "monovisor")["by_execution"]
             promise(liar < 1.5 * honest, f"a {name} makes all jobs {liar / honest:.2f} times as slow")
+    if "modern" in results:
+        best = min(row["by_execution"] for row in results["modern"]["methods"]
+                   if not row["method"].startswith("m"))
+        for method in "mv-even", "mv-nowait", "monovisor":
+            ours = row_of(results["modern"], method)["by_execution"]
+            promise(ours < best, f"{method}'s slowdown is {ours:.3f}, a balancer of today has {best:.3f}")
     for name, result in results.items():
         if name.startswith(("moves-", "messages-")):
             row = row_of(result, "monovisor")
