@@ -9,7 +9,7 @@
 # own guests run under KVM all the same, at the speed of one emulation and not of two.
 . "$(dirname "$0")/../lib.sh"
 requires_root
-requires qemu-system-x86_64 qemu-img dpkg-buildpackage mmdebstrap syslinux mformat unshare
+requires qemu-system-x86_64 qemu-img dpkg-buildpackage dh lintian mmdebstrap syslinux mformat unshare
 . "$MV_SRCDIR/tests/node/vm.sh"
 mkdir "$vm_dir"
 
@@ -22,145 +22,185 @@ step() { # TEXT: how long each part took is in the log
 step "the image"
 vm_image
 step "two machines; the second one's token admits nobody"
-vm_start node1 --cluster new --
+# A folder of the host's, at the same path there.
+share=$vm_dir/share
+mkdir "$share"
+vm_start node1 --cluster new --share "$share" --
 vm_start node2 --cluster 10.77.0.1 --token "mv1-$(printf '0%.0s' {1..32})-$(printf '0%.0s' {1..32})" --
+cleanup_fn vm_report
 vm_up node1
 vm_up node2
 
 step "each is a machine of its own"
 for node in node1 node2; do
-	vm $node 60 'hostname; uname -r; ls -l /dev/vhost-vsock; systemctl is-active mvd libvirtd; systemd-analyze security --no-pager mvd.service | tail -n 1'
+	vm $node 60 'hostname; uname -r; ls -l /dev/vhost-vsock; systemctl is-active mvd libvirtd'
 	vm $node 60 '[ -c /dev/vhost-vsock ] && [ "$(hostname)" = '$node' ] && systemctl -q is-active mvd'
+	vm $node 60 'systemd-analyze security --no-pager --threshold=40 mvd.service | tail -n 1; [ ${PIPESTATUS[0]} = 0 ]'
+	vm $node 60 'cat /proc/sys/kernel/random/boot_id' >"$tmp/boot.$node"
+	grep -qE '^[0-9a-f-]{36}$' "$tmp/boot.$node"
 done
-[ "$(vm node1 60 'cat /proc/sys/kernel/random/boot_id')" != "$(vm node2 60 'cat /proc/sys/kernel/random/boot_id')" ]
+! cmp -s "$tmp/boot.node1" "$tmp/boot.node2" || fail "both are one machine"
 
 step "one cluster: refusals, each with its reason, and then node2's service joins"
-token=$(vm node1 120 'systemctl start monovisor-node-join && mvctl cluster invite 2>/dev/null')
+vm node1 120 'systemctl start monovisor-node-join'
+token=$(vm node1 120 'mvctl cluster invite' | grep -o 'mv1-[0-9a-f]*-[0-9a-f]*')
 bad_token() {
-	vm node2 60 'journalctl -b -u monovisor-node-join --no-pager | grep "token"'
+	vm node2 60 'journalctl -b -u monovisor-node-join --no-pager | grep "the token is for another cluster"'
 }
 wait_until 180 bad_token
 bad_token
 refused() { # PATTERN COMMAND
-	vm node2 120 "$2" >"$tmp/refused" 2>&1 && fail "it went well: $2"
+	! vm node2 120 "$2" >"$tmp/refused" 2>&1 || fail "it went well: $2"
 	cat "$tmp/refused"
 	grep -q "$1" "$tmp/refused" || fail "it does not say: $1"
 }
 join="mvctl cluster join 10.77.0.1 $token"
 vm node2 60 'systemctl stop monovisor-node-join; date -s "+1 hour"'
-refused 'clock' "$join node2 --address 10.77.0.2"
+refused 'its clock is .* ahead of that of node1' "$join node2 --address 10.77.0.2"
 vm node2 60 'date -s "-1 hour"'
 refused 'has a node node1 already' "$join node1 --address 10.77.0.2"
 vm node2 120 "sed -i 's/^token=.*/token=$token/' /run/monovisor-node/seed && systemctl start monovisor-node-join"
-vm node1 120 'for i in $(seq 60); do mvctl nodes | grep -q "^node2 *up" && break; sleep 1; done; mvctl nodes'
-vm node1 60 'mvctl nodes | grep -q "^node2 *up"'
+node2_is() { # STATE
+	vm node1 60 "mvctl nodes | grep '^node2  *$1'"
+}
+wait_until 120 node2_is up
 # Jobs move when they are told to, also where the agent was started anew.
 for node in node1 node2; do
-	vm $node 60 'mkdir -p /etc/monovisor && echo "balance = no" >/etc/monovisor/mvd.conf && systemctl reload-or-restart mvd'
+	vm $node 60 'mkdir -p /etc/monovisor && echo "balance = no" >/etc/monovisor/mvd.conf && systemctl restart mvd'
 done
-wait_until 60 vm node1 60 'mvctl nodes | grep -q "^node2 *up"'
+wait_until 60 node2_is up
+vm node1 60 'mvctl nodes'
 
 step "three jobs of node1: one that will move, one that stays, one at node2"
-# The first goes on until it is told to end, and what it writes does not depend on when that is.
+# What it writes depends on how often it went round, and on nothing else. It reads, appends, renames
+# and removes all the time, until it is told to stop.
 vm node1 60 'mkdir -p /root/work && cd /root/work && cat >job.sh <<"END"
 set -e
 i=0
-while [ $i -lt 40 ] || [ ! -e "$2" ]; do
+cp input data.$1
+while [ $i -lt $3 ] && [ ! -e "$2" ]; do
 	i=$((i + 1))
-	if [ $i -le 40 ]; then
-		echo "$i $(sha256sum <input)" >>"$1"
-		head -c 3000 input >>input.$1
-		cat input.$1 | wc -c >>"$1"
-	fi
-	sleep 0.2
-	echo >>beat.$1
+	echo "$i $(sha256sum <data.$1)" >>"$1"
+	head -c 3000 input >>data.$1
+	mv data.$1 old.$1
+	tail -c 60000 old.$1 >data.$1
+	rm old.$1
+	echo $i >beat.$1
+	sleep $4
 done
-sha256sum <input.$1 >>"$1"
-uname -r
+echo $i
 END
-head -c 100000 /dev/urandom >input; touch go; sh job.sh native go >/dev/null; wc -l native'
+head -c 50000 /dev/urandom >input'
 
+# The one that stays works in the host's folder.
+vm node1 60 "ln -s $share/beat.stays /root/work"
 start() { # NAME MVRUN-ARGUMENT...
-	vm node1 60 "cd /root/work; mvrun -v -m 192 -c 1 --name $* >$1.out 2>$1.err </dev/null &"
+	vm node1 60 "cd /root/work; (mvrun -v -m 192 -c 1 --name $* >$1.out 2>$1.err </dev/null; echo \$? >$1.status) &"
 }
-runs() { # NAME
-	vm node1 60 "grep 'the program runs' /root/work/$1.err"
+said() { # NAME TEXT
+	vm node1 60 "grep '$2' /root/work/$1.err"
 }
-start moves --on node1 sh job.sh moved stop
-start stays --home sh -c '"while [ ! -e stop2 ]; do sleep 1; echo >>beat.stays; done"'
+start moves --on node1 sh job.sh moved stop 1000000 0.1
+# So that it has the first address there, and another one at node2.
+wait_until 300 said moves 'the microVM boots'
+start stays --home sh -c "'cd $share && i=0; while [ ! -e stop2 ]; do sleep 1; i=\$((i + 1)); echo \$i >beat.stays; done; echo bye >end'"
 start leaves --on node2 sleep 10000
 for job in moves stays leaves; do
-	wait_until 600 runs $job
+	wait_until 600 said $job 'the program runs'
+	said $job 'transport: vsock'
 done
 
-attached() { # NAME TIMES
-	[ "$(vm node1 60 "grep -c 'transport: vsock' /root/work/$1.err")" -ge "$2" ] ||
-		{ vm node1 60 "cat /root/work/$1.err"; return 1; }
+last_transport() { # NAME
+	vm node1 60 "grep 'transport: ' /root/work/$1.err | tail -n 1 | sed 's/.*transport: //'"
 }
-attached moves 1
-attached stays 1
-attached leaves 1
-beats() { # NAME
-	vm node1 60 "wc -l </root/work/beat.$1"
+linked_at() { # NODE: over a vsock, says mvrun; and that it is so, say libvirt and the kernel there
+	[ "$(last_transport moves)" = "vsock, node $1" ] && vm "$1" 60 'ss --vsock | grep ESTAB'
 }
-beats_more() { # NAME THAN
-	[ "$(beats "$1")" -gt "$2" ]
+cid_at() { # NODE
+	vm "$1" 60 'virsh -q dumpxml $(virsh -q list --name | grep moves) | sed -n "s/.*cid auto=.yes. address=.\([0-9]*\).*/\1/p"'
+}
+beat() { # NAME
+	vm node1 60 "cat /root/work/beat.$1" | grep -E '^[0-9]+$'
+}
+beats_after() { # NAME NUMBER
+	[ "$(beat "$1")" -gt "$2" ]
 }
 goes_on() { # NAME
-	wait_until 180 beats_more "$1" "$(beats "$1")"
+	local now
+	now=$(beat "$1")
+	wait_until 180 beats_after "$1" "$now"
 }
-state() { # NAME PATTERN
-	vm node1 60 "mvctl jobs | tee /dev/stderr | grep ' $1 .*$2'"
+is() { # NAME STATE: the jobs are shown
+	vm node1 60 "mvctl jobs" >"$tmp/jobs" && cat "$tmp/jobs" && grep " $1 .*$2" "$tmp/jobs"
+}
+is_not() { # NAME STATE
+	vm node1 60 "mvctl jobs" >"$tmp/jobs" && grep -q COMMAND "$tmp/jobs" && ! grep " $1 .*$2" "$tmp/jobs"
 }
 move() { # NODE
-	vm node1 900 "mvctl migrate moves $1"
-	vm node1 60 "mvctl jobs"
+	vm node1 900 "mvctl migrate moves $1 2>/dev/null"
+	is moves running
+	wait_until 120 linked_at "$1"
+	goes_on moved
 }
+linked_at node1
+goes_on moved
+goes_on stays
+cid=$(cid_at node1)
 
 step "to node2"
 move node2
-wait_until 120 attached moves 2
-goes_on moved
+echo "its vsock address was $cid and is $(cid_at node2)"
+[ "$cid" != "$(cid_at node2)" ] || fail "the address did not change: nothing was shown"
 
 step "node2's agent is restarted, and then killed"
 vm node2 120 'systemctl restart mvd'
 goes_on moved
-vm node2 120 'systemctl kill -s KILL mvd; sleep 2; systemctl is-active mvd'
+vm node2 120 'systemctl kill -s KILL mvd'
+wait_until 60 vm node2 60 'systemctl is-active mvd'
 goes_on moved
+wait_until 120 linked_at node2
 
 step "the network is cut for 60 s"
 vm_cut node2
-sleep 60
-state moves 'HOST-LOST'
-state leaves 'HOST-LOST'
-before=$(beats moved)
+cut_at=$SECONDS
+wait_until 60 is moves HOST-LOST
+wait_until 60 is leaves HOST-LOST
+before=$(beat moved)
 goes_on stays
-equal "$before" "$(beats moved)"
+[ $((SECONDS - cut_at)) -ge 60 ] || sleep $((60 + cut_at - SECONDS))
+equal "$before" "$(beat moved)"
 vm_heal node2
 goes_on moved
-wait_until 60 vm node1 60 '! mvctl jobs | grep HOST-LOST'
+wait_until 60 is_not moves HOST-LOST
+wait_until 60 is_not leaves HOST-LOST
 
 step "home again"
 move node1
-wait_until 120 attached moves 3
 vm node1 60 'touch /root/work/stop'
-ended() { # NAME
-	vm node1 60 "grep 'has ended' /root/work/$1.err"
+ended() { # NAME STATUS
+	[ "$(vm node1 60 "cat /root/work/$1.status")" = "$2" ]
 }
-wait_until 600 ended moves
-vm node1 60 'cd /root/work; cat moves.err; cat moves.out; cmp native moved && cmp input.native input.moved && echo same' | tee "$tmp/end"
-grep -q '^same$' "$tmp/end" || fail "the job's files are not those of the native run"
+wait_until 300 ended moves 0
+vm node1 300 'cd /root/work && rounds=$(cat moves.out) && sh job.sh native nothing $rounds 0 >native.out &&
+	cmp native.out moves.out && cmp native moved && cmp data.native data.moved && echo "same after $rounds rounds"' >"$tmp/end"
+cat "$tmp/end"
+grep -q '^same after [1-9][0-9]* rounds$' "$tmp/end" || fail "the job's files are not those of the native run"
 
 step "node2 is switched off"
 vm_off node2
-wait_until 120 state leaves 'HOST-LOST'
+wait_until 120 is leaves HOST-LOST
 goes_on stays
-vm node1 60 'touch /root/work/stop2'
-wait_until 300 ended stays
+touch "$share/stop2"
+wait_until 300 ended stays 0
+equal bye "$(cat "$share/end")"
 # Whoever gives the lost one up ends it.
-vm node1 60 'mvctl kill -9 leaves; sleep 3; mvctl jobs'
-vm node1 60 '! mvctl jobs | grep leaves'
+vm node1 60 'mvctl kill -9 leaves'
+wait_until 60 ended leaves 137
+wait_until 60 is_not leaves ''
 
 step "all links were vsocks"
-vm node1 60 'cd /root/work; grep -h transport: *.err' | tee "$tmp/links"
+vm node1 60 'cd /root/work; grep -H transport: *.err' >"$tmp/links"
+cat "$tmp/links"
+[ "$(grep -c 'transport: vsock' "$tmp/links")" -ge 7 ]
 ! grep -v 'transport: vsock' "$tmp/links" || fail "a link that was no vsock"
+step "the end"
