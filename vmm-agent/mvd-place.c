@@ -6,11 +6,11 @@
 
 #include "vmm-agent/mvd-gossip.h"
 #include "vmm-agent/mvd-probe.h"
+#include "vmm-agent/mvd-vector.h"
 
 #include <math.h>
 #include <string.h>
 
-#define MIB 1048576.0
 #define MAX_REFUSALS 3
 
 /* The choice for one job, until it runs. */
@@ -21,103 +21,6 @@ struct placement {
 	bool must_not_be_home, nowait;
 	char *waits; /* what for, in words; NULL: it does not */
 };
-
-/* Vectors on the wire: docs/peer-protocol.md */
-
-static void add_real(struct json_object *object, const char *name, double value)
-{
-	json_object_object_add(object, name, json_object_new_double(value));
-}
-
-static double real_of(struct json_object *object, const char *name)
-{
-	struct json_object *value;
-
-	if (!json_object_object_get_ex(object, name, &value) ||
-	    (!json_object_is_type(value, json_type_double) &&
-	     !json_object_is_type(value, json_type_int)))
-		return 0;
-	return json_object_get_double(value);
-}
-
-static const char *text_of(struct json_object *object, const char *name)
-{
-	struct json_object *value;
-
-	if (!json_object_object_get_ex(object, name, &value) ||
-	    !json_object_is_type(value, json_type_string))
-		return "";
-	return json_object_get_string(value);
-}
-
-/* Where it talks to, as names: numbers of nodes are each agent's own affair. */
-static void describe(struct mvd *mvd, const struct sched_job *job, double expected,
-		     struct json_object *body)
-{
-	struct json_object *vector = json_object_new_object();
-	struct json_object *traffic = json_object_new_object();
-	g_autofree char *cpu = g_strdup_printf("%llx", (unsigned long long)job->cpu);
-	unsigned i;
-
-	add_real(vector, "age", job->age);
-	add_real(vector, "use", job->use);
-	add_real(vector, "mem", job->mem);
-	add_real(vector, "touched", job->touched);
-	add_real(vector, "dirty", job->dirty);
-	event_add_number(vector, "qemu", job->qemu);
-	event_add_string(vector, "cpu", cpu);
-	for (i = 0; i < SCHED_TRAFFIC; i++) {
-		const char *name = job->traffic[i].rate > 0 ?
-			mvd_gossip_name(mvd, job->traffic[i].node) : NULL;
-
-		if (name)
-			add_real(traffic, name, job->traffic[i].rate);
-	}
-	json_object_object_add(vector, "traffic", traffic);
-	json_object_object_add(body, "vector", vector);
-	if (expected > 0)
-		add_real(body, "expected", expected);
-}
-
-static void read_traffic(struct json_object *vector, struct sched_job *job)
-{
-	struct json_object *traffic;
-	unsigned n = 0;
-
-	if (!json_object_object_get_ex(vector, "traffic", &traffic) ||
-	    !json_object_is_type(traffic, json_type_object))
-		return;
-	json_object_object_foreach(traffic, name, value) {
-		if (n == SCHED_TRAFFIC)
-			break;
-		job->traffic[n].node = mvd_gossip_id(name);
-		job->traffic[n++].rate = json_object_get_double(value);
-	}
-}
-
-/* False when the peer has sent none, or one that makes no sense. */
-static bool read_vector(struct json_object *body, const char *home,
-			struct sched_job *job)
-{
-	struct json_object *vector;
-	double qemu;
-
-	memset(job, 0, sizeof(*job));
-	if (!json_object_object_get_ex(body, "vector", &vector) ||
-	    !json_object_is_type(vector, json_type_object))
-		return false;
-	job->home = mvd_gossip_id(home);
-	job->age = real_of(vector, "age");
-	job->use = real_of(vector, "use");
-	job->mem = real_of(vector, "mem");
-	job->touched = real_of(vector, "touched");
-	job->dirty = real_of(vector, "dirty");
-	qemu = real_of(vector, "qemu");
-	job->qemu = qemu > 0 && qemu < UINT32_MAX ? (uint32_t)qemu : 0;
-	job->cpu = g_ascii_strtoull(text_of(vector, "cpu"), NULL, 16);
-	read_traffic(vector, job);
-	return sched_job_check(job, NULL) == 0;
-}
 
 /* The target */
 
@@ -156,7 +59,7 @@ int scheduler_admit(struct mvd *mvd, const struct job_facts *facts,
 		    struct json_object *body, bool moves, struct err *err)
 {
 	struct scheduler *s = mvd->scheduler;
-	double expected = real_of(body, "expected");
+	double expected = vector_expected(body);
 	struct sched_reason reason;
 	struct sched_job job;
 	struct sched_node node;
@@ -166,7 +69,7 @@ int scheduler_admit(struct mvd *mvd, const struct job_facts *facts,
 	if (!json_object_object_get_ex(body, "vector", NULL)) {
 		load_newcomer(mvd, facts, &job);
 		expected = 0;
-	} else if (!read_vector(body, facts->home, &job)) {
+	} else if (!vector_read(body, facts->home, &job)) {
 		s->refused++;
 		return err_set(err, 0, "what was said of the job makes no sense");
 	}
@@ -198,7 +101,7 @@ void scheduler_describe_move(struct job *job, struct json_object *body)
 	if (!seen)
 		return;
 	load_vector(seen, &vector);
-	describe(job->mvd, &vector, seen->expected, body);
+	vector_write(job->mvd, &vector, seen->expected, body);
 }
 
 /* Home */
@@ -513,8 +416,8 @@ void scheduler_forget_place(struct job *job)
 void scheduler_describe_start(struct job *job, struct json_object *body)
 {
 	if (job->placement)
-		describe(job->mvd, &job->placement->vector, job->placement->expected,
-			 body);
+		vector_write(job->mvd, &job->placement->vector,
+			     job->placement->expected, body);
 }
 
 const char *scheduler_best(struct mvd *mvd, unsigned memory)
