@@ -1,6 +1,6 @@
 # What mvd decides by itself: its settings, its measurements and its decisions in a world without a
 # machine; and in labs of nodes of different size, where jobs go.
-sched_agent_tests = tests/unit/test-mvd-settings tests/unit/test-mvd-load tests/unit/test-mvd-place \
+sched_agent_tests = tests/unit/test-mvd-settings tests/unit/test-mvd-load tests/unit/test-mvd-place tests/unit/test-mvd-room \
 	tests/unit/test-mvd-scheduler tests/unit/test-mvd-steer tests/unit/test-mvd-doctor
 check_PROGRAMS += $(sched_agent_tests)
 TESTS += $(sched_agent_tests)
@@ -15,6 +15,9 @@ tests_unit_test_mvd_load_LDADD = $(agent_test_ldadd)
 tests_unit_test_mvd_place_SOURCES = tests/unit/test-mvd-place.c $(agent_world)
 tests_unit_test_mvd_place_CFLAGS = $(agent_test_cflags)
 tests_unit_test_mvd_place_LDADD = $(agent_test_ldadd)
+tests_unit_test_mvd_room_SOURCES = tests/unit/test-mvd-room.c $(agent_world)
+tests_unit_test_mvd_room_CFLAGS = $(agent_test_cflags)
+tests_unit_test_mvd_room_LDADD = $(agent_test_ldadd)
 tests_unit_test_mvd_scheduler_SOURCES = tests/unit/test-mvd-scheduler.c $(agent_world)
 tests_unit_test_mvd_scheduler_CFLAGS = $(agent_test_cflags)
 tests_unit_test_mvd_scheduler_LDADD = $(agent_test_ldadd)

@@ -20,6 +20,7 @@ struct placement {
 	unsigned refusals;
 	bool must_not_be_home, nowait;
 	char *waits; /* what for, in words; NULL: it does not */
+	struct room_wish room;
 };
 
 /* The target */
@@ -55,39 +56,65 @@ static struct sched_reason admit_by_hand(const struct mvd *mvd,
 			   1, false, mvd_gossip_now());
 }
 
+/* The vector of a job that wants to come, and what it is to cost. */
+static int read_newcomer(struct mvd *mvd, const struct job_facts *facts,
+			 struct json_object *body, struct sched_job *job,
+			 double *expected, struct err *err)
+{
+	*expected = vector_expected(body);
+	if (!json_object_object_get_ex(body, "vector", NULL)) {
+		load_newcomer(mvd, facts, job);
+		*expected = 0;
+	} else if (!vector_read(body, facts->home, job)) {
+		return err_set(err, 0, "what was said of the job makes no sense");
+	}
+	return 0;
+}
+
+static int judge(struct mvd *mvd, const struct sched_job *job, double expected, bool moves,
+		 struct err *err)
+{
+	struct scheduler *s = mvd->scheduler;
+	g_autofree char *text = NULL;
+	struct sched_reason reason;
+	struct sched_node node;
+
+	load_node(s->load, &node, false);
+	reason = expected > 0 ?
+		 sched_admit(&mvd->config.settings.policy, &node, job, expected,
+			     s->links.typical.bandwidth, moves, mvd_gossip_now()) :
+		 admit_by_hand(mvd, &node, job);
+	if (reason.why == SCHED_WHY_NONE)
+		return 0;
+	text = scheduler_reason(mvd, &reason);
+	return err_set(err, 0, "%s", text);
+}
+
 int scheduler_admit(struct mvd *mvd, const struct job_facts *facts,
 		    struct json_object *body, bool moves, struct err *err)
 {
+	bool kept = !moves && room_is_for(mvd, facts->uuid, facts->home);
 	struct scheduler *s = mvd->scheduler;
-	double expected = vector_expected(body);
-	struct sched_reason reason;
 	struct sched_job job;
-	struct sched_node node;
+	double expected;
 
 	if (!s)
 		return 0;
-	if (!json_object_object_get_ex(body, "vector", NULL)) {
-		load_newcomer(mvd, facts, &job);
-		expected = 0;
-	} else if (!vector_read(body, facts->home, &job)) {
-		s->refused++;
-		return err_set(err, 0, "what was said of the job makes no sense");
-	}
+	s->refused++; /* until it is not */
+	if (room_is_kept(mvd) && !kept)
+		return err_set(err, 0, "%s keeps its free memory for a job that has waited "
+			       "for room", mvd->node);
+	if (read_newcomer(mvd, facts, body, &job, &expected, err) < 0)
+		return -1;
 	/* An earlier attempt's place makes way for this one. */
 	load_expect(s->load, facts->uuid, NULL);
-	load_node(s->load, &node, false);
-	reason = expected > 0 ?
-		 sched_admit(&mvd->config.settings.policy, &node, &job, expected,
-			     s->links.typical.bandwidth, moves, mvd_gossip_now()) :
-		 admit_by_hand(mvd, &node, &job);
-	if (reason.why != SCHED_WHY_NONE) {
-		g_autofree char *text = scheduler_reason(mvd, &reason);
-
-		s->refused++;
-		return err_set(err, 0, "%s", text);
-	}
+	if (judge(mvd, &job, expected, moves, err) < 0)
+		return -1;
+	s->refused--;
 	if (moves)
 		load_expect(s->load, facts->uuid, &job);
+	if (kept)
+		room_end(mvd, true);
 	publish_soon(s);
 	return 0;
 }
@@ -223,6 +250,7 @@ static void stop_waiting(struct job *job)
 {
 	g_clear_pointer(&job->placement->waits, g_free);
 	job->unplaced = false;
+	room_settle(job, &job->placement->room);
 }
 
 static int begin_waiting(struct job *job, char *reason, struct err *err)
@@ -239,9 +267,18 @@ static int begin_waiting(struct job *job, char *reason, struct err *err)
 char *scheduler_waits_for(const struct job *job)
 {
 	const struct placement *placement = job->placement;
+	const char *what = placement && placement->waits ? placement->waits :
+			   "it has just been asked for";
 
-	return g_strdup_printf("waits for room: %s", placement && placement->waits ?
-			       placement->waits : "it has just been asked for");
+	if (placement && placement->room.agreed)
+		return g_strdup_printf("waits for room, which is being made at %s: %s",
+				       placement->room.node, what);
+	return g_strdup_printf("waits for room: %s", what);
+}
+
+struct room_wish *scheduler_wish(struct job *job)
+{
+	return job->placement ? &job->placement->room : NULL;
 }
 
 /* Sets job->host, or has it wait; -1 when no node can take it and home may not. */
@@ -257,6 +294,7 @@ static int choose(struct job *job, struct err *err)
 	g_clear_pointer(&job->host, g_free);
 	if (placement->refusals < MAX_REFUSALS) {
 		scheduler_view(s, &view);
+		room_keep(&view, room_made_at(&placement->room));
 		place = sched_place(&view.view, &placement->vector, &s->random);
 		placement->expected = fmax(place.cost, 1e-6);
 		if (place.node && place.node->id != view.self.id)
@@ -286,7 +324,7 @@ void scheduler_serve_waiting(struct mvd *mvd)
 {
 	g_autoptr(GPtrArray) list = jobs_list(mvd->jobs);
 	struct err err = { 0 };
-	bool one_is_here = false;
+	bool one_is_here = false, asked = false;
 	unsigned i;
 
 	for (i = 0; i < list->len; i++) {
@@ -307,7 +345,9 @@ void scheduler_serve_waiting(struct mvd *mvd)
 			/* What it takes here is seen at the next sample. */
 			one_is_here = !job->host;
 			job_advance(job);
-		}
+		} else if (!asked)
+			/* Whom the next one can ask is known when the answer has come. */
+			asked = room_seek(job, &placement->room, &placement->vector);
 	}
 }
 
@@ -408,8 +448,10 @@ void scheduler_placed(struct job *job)
 
 void scheduler_forget_place(struct job *job)
 {
-	if (job->placement)
-		g_free(job->placement->waits);
+	if (!job->placement)
+		return;
+	room_forget(job, &job->placement->room);
+	g_free(job->placement->waits);
 	g_clear_pointer(&job->placement, g_free);
 }
 
@@ -434,6 +476,7 @@ const char *scheduler_best(struct mvd *mvd, unsigned memory)
 	load_newcomer(mvd, &facts, &vector);
 	load_sample(s->load);
 	scheduler_view(s, &view);
+	room_keep(&view, 0);
 	place = sched_place(&view.view, &vector, &s->random);
 	if (place.node)
 		name = mvd_gossip_name(mvd, place.node->id);
