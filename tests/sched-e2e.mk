@@ -31,7 +31,7 @@ tests_unit_test_mvd_doctor_CFLAGS = $(agent_test_cflags)
 tests_unit_test_mvd_doctor_LDADD = $(agent_test_ldadd)
 
 # Part of make check in a short form; make check-sched: the long one, with more nodes, jobs and moves.
-sched_short_tests = tests/e2e/sched-memory.sh tests/e2e/sched-orders.sh tests/e2e/sched-spread.sh \
+sched_short_tests = tests/e2e/sched-memory.sh tests/e2e/sched-orders.sh tests/e2e/sched-room.sh tests/e2e/sched-spread.sh \
 	tests/e2e/sched-weights.sh
 sched_e2e_tests = $(sched_short_tests) tests/e2e/sched-stress.sh
 dist_check_SCRIPTS += $(sched_short_tests)
