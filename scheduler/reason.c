@@ -20,6 +20,7 @@ static const char *const names[] = {
 	[SCHED_WHY_WAITS] = "waits",
 	[SCHED_WHY_BALANCE] = "balance",
 	[SCHED_WHY_USHER] = "usher",
+	[SCHED_WHY_ROOM] = "room",
 	[SCHED_WHY_DRAIN] = "drain",
 	[SCHED_WHY_PINNED] = "pinned",
 	[SCHED_WHY_STAY] = "stay",
@@ -60,6 +61,8 @@ static const char *const words[] = {
 	[SCHED_WHY_BALANCE] = "moves to %N, which gains %g s and costs %c s "
 			      "(%h here, %t there)",
 	[SCHED_WHY_USHER] = "moves to %N because memory is short here: %n must become free",
+	[SCHED_WHY_ROOM] = "moves to %N to make room here for a job that fits nowhere: %n must "
+			   "become free",
 	[SCHED_WHY_DRAIN] = "moves to %N because this node is being emptied",
 	[SCHED_WHY_PINNED] = "stays: it is pinned",
 	[SCHED_WHY_STAY] = "stays: this node keeps its jobs",

@@ -27,6 +27,7 @@ enum sched_why {
 	/* why a job moves */
 	SCHED_WHY_BALANCE,    /* here, there, gain, cost */
 	SCHED_WHY_USHER,      /* memory is short: need, have */
+	SCHED_WHY_ROOM,       /* for a job that fits nowhere: need, have */
 	SCHED_WHY_DRAIN,
 	/* why it stays */
 	SCHED_WHY_PINNED,

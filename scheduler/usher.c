@@ -172,7 +172,10 @@ struct sched_move sched_usher(const struct sched_view *view,
 			      const struct sched_link *link,
 			      struct sched_random *random, struct sched_reason *reasons)
 {
-	const struct sending sending = { SCHED_WHY_USHER, lack, must_be_left(view), link };
+	const struct sending sending = {
+		view->self->flags & SCHED_MAKING ? SCHED_WHY_ROOM : SCHED_WHY_USHER,
+		lack, must_be_left(view), link,
+	};
 
 	return send_away(view, jobs, count, &sending, random, reasons);
 }

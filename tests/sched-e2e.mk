@@ -1,6 +1,6 @@
 # What mvd decides by itself: its settings, its measurements and its decisions in a world without a
 # machine; and in labs of nodes of different size, where jobs go.
-sched_agent_tests = tests/unit/test-mvd-settings tests/unit/test-mvd-owner tests/unit/test-mvd-load tests/unit/test-mvd-place \
+sched_agent_tests = tests/unit/test-mvd-settings tests/unit/test-mvd-owner tests/unit/test-mvd-load tests/unit/test-mvd-place tests/unit/test-mvd-room \
 	tests/unit/test-mvd-scheduler tests/unit/test-mvd-steer tests/unit/test-mvd-doctor
 check_PROGRAMS += $(sched_agent_tests)
 TESTS += $(sched_agent_tests)
@@ -19,6 +19,9 @@ tests_unit_test_mvd_load_LDADD = $(agent_test_ldadd)
 tests_unit_test_mvd_place_SOURCES = tests/unit/test-mvd-place.c $(agent_world)
 tests_unit_test_mvd_place_CFLAGS = $(agent_test_cflags)
 tests_unit_test_mvd_place_LDADD = $(agent_test_ldadd)
+tests_unit_test_mvd_room_SOURCES = tests/unit/test-mvd-room.c $(agent_world)
+tests_unit_test_mvd_room_CFLAGS = $(agent_test_cflags)
+tests_unit_test_mvd_room_LDADD = $(agent_test_ldadd)
 tests_unit_test_mvd_scheduler_SOURCES = tests/unit/test-mvd-scheduler.c $(agent_world)
 tests_unit_test_mvd_scheduler_CFLAGS = $(agent_test_cflags)
 tests_unit_test_mvd_scheduler_LDADD = $(agent_test_ldadd)
@@ -32,7 +35,7 @@ tests_unit_test_mvd_doctor_CFLAGS = $(agent_test_cflags)
 tests_unit_test_mvd_doctor_LDADD = $(agent_test_ldadd)
 
 # Part of make check in a short form; make check-sched: the long one, with more nodes, jobs and moves.
-sched_short_tests = tests/e2e/sched-memory.sh tests/e2e/sched-orders.sh tests/e2e/sched-spread.sh \
+sched_short_tests = tests/e2e/sched-memory.sh tests/e2e/sched-orders.sh tests/e2e/sched-room.sh tests/e2e/sched-spread.sh \
 	tests/e2e/sched-weights.sh
 sched_e2e_tests = $(sched_short_tests) tests/e2e/sched-stress.sh
 dist_check_SCRIPTS += $(sched_short_tests)

@@ -10,6 +10,7 @@
 #include "vmm-agent/mvd-measure.h"
 #include "vmm-agent/mvd-node.h"
 #include "vmm-agent/mvd-probe.h"
+#include "vmm-agent/mvd-scheduler.h"
 #include "vmm-agent/mvd-weigh.h"
 
 #include <math.h>
@@ -543,7 +544,8 @@ void load_node(struct load *load, struct sched_node *node, bool told)
 		.state = settings->drain ? SCHED_DRAINING :
 			 settings->block ? SCHED_BLOCKED : SCHED_OPEN,
 		.flags = (settings->stay ? SCHED_STAY : 0) |
-			 (load_in_use(load) ? SCHED_OWNER_ACTIVE : 0),
+			 (load_in_use(load) ? SCHED_OWNER_ACTIVE : 0) |
+			 (room_is_kept(mvd) ? SCHED_MAKING : 0),
 	};
 	if (probe_accel(mvd->probe) == ACCEL_KVM)
 		node->cpu |= load_cpu_bit(mvd, ACCEL_KVM);

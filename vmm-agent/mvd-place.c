@@ -6,11 +6,11 @@
 
 #include "vmm-agent/mvd-gossip.h"
 #include "vmm-agent/mvd-probe.h"
+#include "vmm-agent/mvd-vector.h"
 
 #include <math.h>
 #include <string.h>
 
-#define MIB 1048576.0
 #define MAX_REFUSALS 3
 
 /* The choice for one job, until it runs. */
@@ -20,104 +20,8 @@ struct placement {
 	unsigned refusals;
 	bool must_not_be_home, nowait;
 	char *waits; /* what for, in words; NULL: it does not */
+	struct room_wish room;
 };
-
-/* Vectors on the wire: docs/peer-protocol.md */
-
-static void add_real(struct json_object *object, const char *name, double value)
-{
-	json_object_object_add(object, name, json_object_new_double(value));
-}
-
-static double real_of(struct json_object *object, const char *name)
-{
-	struct json_object *value;
-
-	if (!json_object_object_get_ex(object, name, &value) ||
-	    (!json_object_is_type(value, json_type_double) &&
-	     !json_object_is_type(value, json_type_int)))
-		return 0;
-	return json_object_get_double(value);
-}
-
-static const char *text_of(struct json_object *object, const char *name)
-{
-	struct json_object *value;
-
-	if (!json_object_object_get_ex(object, name, &value) ||
-	    !json_object_is_type(value, json_type_string))
-		return "";
-	return json_object_get_string(value);
-}
-
-/* Where it talks to, as names: numbers of nodes are each agent's own affair. */
-static void describe(struct mvd *mvd, const struct sched_job *job, double expected,
-		     struct json_object *body)
-{
-	struct json_object *vector = json_object_new_object();
-	struct json_object *traffic = json_object_new_object();
-	g_autofree char *cpu = g_strdup_printf("%llx", (unsigned long long)job->cpu);
-	unsigned i;
-
-	add_real(vector, "age", job->age);
-	add_real(vector, "use", job->use);
-	add_real(vector, "mem", job->mem);
-	add_real(vector, "touched", job->touched);
-	add_real(vector, "dirty", job->dirty);
-	event_add_number(vector, "qemu", job->qemu);
-	event_add_string(vector, "cpu", cpu);
-	for (i = 0; i < SCHED_TRAFFIC; i++) {
-		const char *name = job->traffic[i].rate > 0 ?
-			mvd_gossip_name(mvd, job->traffic[i].node) : NULL;
-
-		if (name)
-			add_real(traffic, name, job->traffic[i].rate);
-	}
-	json_object_object_add(vector, "traffic", traffic);
-	json_object_object_add(body, "vector", vector);
-	if (expected > 0)
-		add_real(body, "expected", expected);
-}
-
-static void read_traffic(struct json_object *vector, struct sched_job *job)
-{
-	struct json_object *traffic;
-	unsigned n = 0;
-
-	if (!json_object_object_get_ex(vector, "traffic", &traffic) ||
-	    !json_object_is_type(traffic, json_type_object))
-		return;
-	json_object_object_foreach(traffic, name, value) {
-		if (n == SCHED_TRAFFIC)
-			break;
-		job->traffic[n].node = mvd_gossip_id(name);
-		job->traffic[n++].rate = json_object_get_double(value);
-	}
-}
-
-/* False when the peer has sent none, or one that makes no sense. */
-static bool read_vector(struct json_object *body, const char *home,
-			struct sched_job *job)
-{
-	struct json_object *vector;
-	double qemu;
-
-	memset(job, 0, sizeof(*job));
-	if (!json_object_object_get_ex(body, "vector", &vector) ||
-	    !json_object_is_type(vector, json_type_object))
-		return false;
-	job->home = mvd_gossip_id(home);
-	job->age = real_of(vector, "age");
-	job->use = real_of(vector, "use");
-	job->mem = real_of(vector, "mem");
-	job->touched = real_of(vector, "touched");
-	job->dirty = real_of(vector, "dirty");
-	qemu = real_of(vector, "qemu");
-	job->qemu = qemu > 0 && qemu < UINT32_MAX ? (uint32_t)qemu : 0;
-	job->cpu = g_ascii_strtoull(text_of(vector, "cpu"), NULL, 16);
-	read_traffic(vector, job);
-	return sched_job_check(job, NULL) == 0;
-}
 
 /* The target */
 
@@ -152,39 +56,65 @@ static struct sched_reason admit_by_hand(const struct mvd *mvd,
 			   1, false, mvd_gossip_now());
 }
 
+/* The vector of a job that wants to come, and what it is to cost. */
+static int read_newcomer(struct mvd *mvd, const struct job_facts *facts,
+			 struct json_object *body, struct sched_job *job,
+			 double *expected, struct err *err)
+{
+	*expected = vector_expected(body);
+	if (!json_object_object_get_ex(body, "vector", NULL)) {
+		load_newcomer(mvd, facts, job);
+		*expected = 0;
+	} else if (!vector_read(body, facts->home, job)) {
+		return err_set(err, 0, "what was said of the job makes no sense");
+	}
+	return 0;
+}
+
+static int judge(struct mvd *mvd, const struct sched_job *job, double expected, bool moves,
+		 struct err *err)
+{
+	struct scheduler *s = mvd->scheduler;
+	g_autofree char *text = NULL;
+	struct sched_reason reason;
+	struct sched_node node;
+
+	load_node(s->load, &node, false);
+	reason = expected > 0 ?
+		 sched_admit(&mvd->config.settings.policy, &node, job, expected,
+			     s->links.typical.bandwidth, moves, mvd_gossip_now()) :
+		 admit_by_hand(mvd, &node, job);
+	if (reason.why == SCHED_WHY_NONE)
+		return 0;
+	text = scheduler_reason(mvd, &reason);
+	return err_set(err, 0, "%s", text);
+}
+
 int scheduler_admit(struct mvd *mvd, const struct job_facts *facts,
 		    struct json_object *body, bool moves, struct err *err)
 {
+	bool kept = !moves && room_is_for(mvd, facts->uuid, facts->home);
 	struct scheduler *s = mvd->scheduler;
-	double expected = real_of(body, "expected");
-	struct sched_reason reason;
 	struct sched_job job;
-	struct sched_node node;
+	double expected;
 
 	if (!s)
 		return 0;
-	if (!json_object_object_get_ex(body, "vector", NULL)) {
-		load_newcomer(mvd, facts, &job);
-		expected = 0;
-	} else if (!read_vector(body, facts->home, &job)) {
-		s->refused++;
-		return err_set(err, 0, "what was said of the job makes no sense");
-	}
+	s->refused++; /* until it is not */
+	if (room_is_kept(mvd) && !kept)
+		return err_set(err, 0, "%s keeps its free memory for a job that has waited "
+			       "for room", mvd->node);
+	if (read_newcomer(mvd, facts, body, &job, &expected, err) < 0)
+		return -1;
 	/* An earlier attempt's place makes way for this one. */
 	load_expect(s->load, facts->uuid, NULL);
-	load_node(s->load, &node, false);
-	reason = expected > 0 ?
-		 sched_admit(&mvd->config.settings.policy, &node, &job, expected,
-			     s->links.typical.bandwidth, moves, mvd_gossip_now()) :
-		 admit_by_hand(mvd, &node, &job);
-	if (reason.why != SCHED_WHY_NONE) {
-		g_autofree char *text = scheduler_reason(mvd, &reason);
-
-		s->refused++;
-		return err_set(err, 0, "%s", text);
-	}
+	if (judge(mvd, &job, expected, moves, err) < 0)
+		return -1;
+	s->refused--;
 	if (moves)
 		load_expect(s->load, facts->uuid, &job);
+	if (kept)
+		room_end(mvd, true);
 	publish_soon(s);
 	return 0;
 }
@@ -198,7 +128,7 @@ void scheduler_describe_move(struct job *job, struct json_object *body)
 	if (!seen)
 		return;
 	load_vector(seen, &vector);
-	describe(job->mvd, &vector, seen->expected, body);
+	vector_write(job->mvd, &vector, seen->expected, body);
 }
 
 /* Home */
@@ -320,6 +250,7 @@ static void stop_waiting(struct job *job)
 {
 	g_clear_pointer(&job->placement->waits, g_free);
 	job->unplaced = false;
+	room_settle(job, &job->placement->room);
 }
 
 static int begin_waiting(struct job *job, char *reason, struct err *err)
@@ -336,9 +267,18 @@ static int begin_waiting(struct job *job, char *reason, struct err *err)
 char *scheduler_waits_for(const struct job *job)
 {
 	const struct placement *placement = job->placement;
+	const char *what = placement && placement->waits ? placement->waits :
+			   "it has just been asked for";
 
-	return g_strdup_printf("waits for room: %s", placement && placement->waits ?
-			       placement->waits : "it has just been asked for");
+	if (placement && placement->room.agreed)
+		return g_strdup_printf("waits for room, which is being made at %s: %s",
+				       placement->room.node, what);
+	return g_strdup_printf("waits for room: %s", what);
+}
+
+struct room_wish *scheduler_wish(struct job *job)
+{
+	return job->placement ? &job->placement->room : NULL;
 }
 
 /* Sets job->host, or has it wait; -1 when no node can take it and home may not. */
@@ -354,6 +294,7 @@ static int choose(struct job *job, struct err *err)
 	g_clear_pointer(&job->host, g_free);
 	if (placement->refusals < MAX_REFUSALS) {
 		scheduler_view(s, &view);
+		room_keep(&view, room_made_at(&placement->room));
 		place = sched_place(&view.view, &placement->vector, &s->random);
 		placement->expected = fmax(place.cost, 1e-6);
 		if (place.node && place.node->id != view.self.id)
@@ -383,7 +324,7 @@ void scheduler_serve_waiting(struct mvd *mvd)
 {
 	g_autoptr(GPtrArray) list = jobs_list(mvd->jobs);
 	struct err err = { 0 };
-	bool one_is_here = false;
+	bool one_is_here = false, asked = false;
 	unsigned i;
 
 	for (i = 0; i < list->len; i++) {
@@ -404,7 +345,9 @@ void scheduler_serve_waiting(struct mvd *mvd)
 			/* What it takes here is seen at the next sample. */
 			one_is_here = !job->host;
 			job_advance(job);
-		}
+		} else if (!asked)
+			/* Whom the next one can ask is known when the answer has come. */
+			asked = room_seek(job, &placement->room, &placement->vector);
 	}
 }
 
@@ -505,16 +448,18 @@ void scheduler_placed(struct job *job)
 
 void scheduler_forget_place(struct job *job)
 {
-	if (job->placement)
-		g_free(job->placement->waits);
+	if (!job->placement)
+		return;
+	room_forget(job, &job->placement->room);
+	g_free(job->placement->waits);
 	g_clear_pointer(&job->placement, g_free);
 }
 
 void scheduler_describe_start(struct job *job, struct json_object *body)
 {
 	if (job->placement)
-		describe(job->mvd, &job->placement->vector, job->placement->expected,
-			 body);
+		vector_write(job->mvd, &job->placement->vector,
+			     job->placement->expected, body);
 }
 
 const char *scheduler_best(struct mvd *mvd, unsigned memory)
@@ -531,6 +476,7 @@ const char *scheduler_best(struct mvd *mvd, unsigned memory)
 	load_newcomer(mvd, &facts, &vector);
 	load_sample(s->load);
 	scheduler_view(s, &view);
+	room_keep(&view, 0);
 	place = sched_place(&view.view, &vector, &s->random);
 	if (place.node)
 		name = mvd_gossip_name(mvd, place.node->id);

@@ -441,6 +441,8 @@ static const struct {
 	{ "have", do_have },
 	{ "node", do_node },
 	{ "schedule", do_schedule },
+	{ "make-room", room_question },
+	{ "no-room", room_end_question },
 	{ "datagram-key", mvd_gossip_question },
 };
 

@@ -107,7 +107,8 @@ static bool decides(const struct mvd *mvd)
 	const struct mvd_settings *settings = &mvd->config.settings;
 
 	return mvd->scheduler && peers_in_cluster(mvd->peers) &&
-	       (settings->balance || settings->drain || mvd->scheduler->expel);
+	       (settings->balance || settings->drain || mvd->scheduler->expel ||
+		room_is_kept(mvd));
 }
 
 char *scheduler_why(const struct job *job)
@@ -278,11 +279,14 @@ static void clear(struct candidates *c)
 	g_free(c->reasons);
 }
 
-/* What really leaves the memory, not what was promised at most. */
-static void count_resident(struct candidates *c)
+/* What really leaves the memory, not what was promised at most; unless what is promised
+ * counts here (--memory). */
+static void count_resident(const struct scheduler *s, struct candidates *c)
 {
 	unsigned i;
 
+	if (s->mvd->config.memory)
+		return;
 	for (i = 0; i < c->count; i++)
 		if (c->seen[i]->resident > 0)
 			c->vectors[i].mem = fmin(c->vectors[i].mem, c->seen[i]->resident);
@@ -311,13 +315,13 @@ static struct sched_move choose_by(struct scheduler *s, const struct view *view,
 	const struct mvd_settings *settings = &s->mvd->config.settings;
 	struct sched_link link = *typical;
 	bool sending = view->self.flags & SCHED_SENDING;
-	double lack = lack_of(s, &view->self);
+	double lack = fmax(lack_of(s, &view->self), room_lack(s->mvd, &view->self));
 
 	if ((settings->drain || s->expel) && !sending)
 		return sched_drain(&view->view, c->vectors, c->count, &link, &s->random,
 				   c->reasons);
 	if (lack > 0 && !sending) {
-		count_resident(c);
+		count_resident(s, c);
 		return sched_usher(&view->view, c->vectors, c->count, lack, &link,
 				   &s->random, c->reasons);
 	}
@@ -369,6 +373,7 @@ static void decide(struct scheduler *s)
 	unsigned i;
 
 	scheduler_view(s, &view);
+	room_keep(&view, view.self.id);
 	collect(s, &c);
 	chosen = choose(s, &view, &c);
 	for (i = 0; i < c.count; i++) {
@@ -430,6 +435,7 @@ static gboolean on_tick(void *p)
 	}
 	load_sample(s->load);
 	mind_owner(s);
+	room_look(s->mvd);
 	load_node(s->load, &told, true);
 	mvd_gossip_own(s->mvd, &told);
 	scheduler_serve_waiting(s->mvd);
@@ -472,6 +478,7 @@ void scheduler_start(struct mvd *mvd)
 	s->promises = g_array_new(FALSE, FALSE, sizeof(struct promise));
 	s->unbrought = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
 	links_init(&s->links);
+	room_init(&s->room);
 	if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
 		seed = (uint64_t)g_get_real_time();
 	sched_random_seed(&s->random, seed);
@@ -493,6 +500,7 @@ void scheduler_stop(struct mvd *mvd)
 	g_array_unref(s->promises);
 	g_hash_table_unref(s->unbrought);
 	links_clear(&s->links);
+	room_clear(&s->room);
 	load_free(s->load);
 	g_free(s);
 }
@@ -512,6 +520,7 @@ struct json_object *scheduler_to_json(struct mvd *mvd)
 	event_add_string(json, "state", states[node.state]);
 	event_add_bool(json, "stay", node.flags & SCHED_STAY);
 	event_add_bool(json, "in_use", node.flags & SCHED_OWNER_ACTIVE);
+	event_add_bool(json, "making_room", node.flags & SCHED_MAKING);
 #define REAL(name, value) \
 	json_object_object_add(json, name, json_object_new_double(value))
 	REAL("cpus", node.cpus);

@@ -24,6 +24,7 @@
 #include "vmm-agent/mvd-jobs.h"
 #include "vmm-agent/mvd-links.h"
 #include "vmm-agent/mvd-load.h"
+#include "vmm-agent/mvd-room.h"
 
 struct scheduler;
 
@@ -46,6 +47,8 @@ void scheduler_forget_place(struct job *job);
 void scheduler_serve_waiting(struct mvd *mvd);
 /* In words, what the job waits for; allocated. */
 char *scheduler_waits_for(const struct job *job);
+/* What is done for it at the node that makes room; NULL: it has a place. */
+struct room_wish *scheduler_wish(struct job *job);
 /* What the chosen host is told. */
 void scheduler_describe_start(struct job *job, struct json_object *body);
 /* The node that a job of `memory` MiB would start at now; NULL when none has room. */
@@ -72,7 +75,7 @@ char *scheduler_why(const struct job *job);
 void scheduler_add_to_job(const struct job *job, struct json_object *json);
 struct json_object *scheduler_to_json(struct mvd *mvd);
 
-/* Parts of it, for mvd-place.c and mvd-steer.c */
+/* Parts of it, for mvd-place.c, mvd-room.c and mvd-steer.c */
 
 #define PROMISE_S 4.0
 
@@ -89,6 +92,7 @@ struct scheduler {
 	guint timer, publish;
 	double decided;
 	GArray *promises;        /* struct promise */
+	struct room room;        /* that is kept for a job, our own or a peer's */
 	struct links links;      /* as moves have shown them */
 	struct sched_forecast_error error;
 	unsigned long moves, failed, refused, started_away;

@@ -151,6 +151,7 @@ static char *why_left(struct scheduler *s, const struct job *job, bool *soon)
 	case SCHED_WHY_TAKING:
 	case SCHED_WHY_DRAIN:
 	case SCHED_WHY_USHER:
+	case SCHED_WHY_ROOM:
 	case SCHED_WHY_BALANCE:
 		*soon = true;
 		break;

@@ -11,7 +11,9 @@
  *	mvd-home      its jobs that other nodes host; mvd-host other nodes' jobs
  *	              that it hosts; mvd-questions what their agents ask
  *	mvd-migrate   a job leaves; mvd-arrive one comes; mvd-mover who wished it
- *	mvd-scheduler where a job starts, which one leaves; mvd-place, mvd-steer
+ *	mvd-scheduler where a job starts, which one leaves; mvd-place, mvd-room,
+ *	              mvd-steer
+ *	mvd-vector    a job as one agent tells another
  *	mvd-load      how busy this node and its jobs are; mvd-measure, mvd-limits
  *	mvd-weigh     their CPU weights; mvd-dirty how fast their memory changes
  *	mvd-links     what moves to each peer have taken

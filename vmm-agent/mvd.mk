@@ -57,11 +57,13 @@ vmm_agent_libmvd_a_SOURCES = \
 	vmm-agent/mvd-protocol.c vmm-agent/mvd-protocol.h \
 	vmm-agent/mvd-questions.c vmm-agent/mvd-questions.h \
 	vmm-agent/mvd-requests.c vmm-agent/mvd-requests.h \
+	vmm-agent/mvd-room.c vmm-agent/mvd-room.h \
 	vmm-agent/mvd-scheduler.c vmm-agent/mvd-scheduler.h \
 	vmm-agent/mvd-server.c vmm-agent/mvd-server.h \
 	vmm-agent/mvd-settings.c vmm-agent/mvd-settings.h \
 	vmm-agent/mvd-steer.c \
 	vmm-agent/mvd-tsc.c vmm-agent/mvd-tsc.h \
+	vmm-agent/mvd-vector.c vmm-agent/mvd-vector.h \
 	vmm-agent/mvd-virt-move.c vmm-agent/mvd-virt-move.h \
 	vmm-agent/mvd-virt-tune.c vmm-agent/mvd-virt-tune.h \
 	vmm-agent/mvd-weigh.c vmm-agent/mvd-weigh.h \

@@ -82,8 +82,7 @@ void mvd_gossip_stop(struct mvd *mvd)
 const char *mvd_gossip_state(struct mvd *mvd, const char *name)
 {
 	(void)mvd;
-	(void)name;
-	return "alive";
+	return g_strcmp0(world.dead, name) == 0 ? "dead" : "alive";
 }
 
 double mvd_gossip_age(struct mvd *mvd, const char *name)
@@ -145,6 +144,7 @@ void peer_ask(struct peers *peers, const char *node, struct json_object *body,
 	world.asked = g_strdup(node);
 	world.asked_op = g_strdup(world_text(body, "op"));
 	world.asked_to = g_strdup(world_text(body, "to"));
+	g_string_append_printf(world.questions, "%s@%s ", world.asked_op, node);
 	world.reply = done;
 	world.reply_ctx = ctx;
 	json_object_put(body);
@@ -299,6 +299,7 @@ int world_set_up(void **state)
 	world.memory = 8192;
 	world.room = 8000;
 	world.rate = 1e6;
+	world.questions = g_string_new(NULL);
 	mvd->node = (char *)"alpha";
 	settings_default(&mvd->config.settings);
 	assert_non_null(mkdtemp(dir));
@@ -326,7 +327,8 @@ static void end_what_is_pending(void)
 		world_moved(1, 1, reply.error);
 	for (i = 0; i < jobs->len; i++)
 		((struct job *)jobs->pdata[i])->stage = JOB_GONE;
-	if (world.reply && strcmp(world.asked_op, "start") == 0)
+	if (world.reply && (strcmp(world.asked_op, "start") == 0 ||
+			    strcmp(world.asked_op, "make-room") == 0))
 		world.reply(world.reply_ctx, &reply);
 }
 
@@ -349,6 +351,7 @@ int world_tear_down(void **state)
 	g_free(world.asked);
 	g_free(world.asked_op);
 	g_free(world.asked_to);
+	g_string_free(world.questions, TRUE);
 	g_free(world.refusal);
 	json_object_put(world.answer);
 	return 0;

@@ -2,7 +2,7 @@
 /*
  * An agent's scheduler without a machine: the node alpha with its peers beta and gamma, whose
  * figures, clock, processes and libvirt are the test's. What the agent asks of others is
- * written down. For tests/unit/test-mvd-{load,place,scheduler,steer}.
+ * written down. For tests/unit/test-mvd-{load,place,room,scheduler,steer}.
  */
 #ifndef AGENT_WORLD_H
 #define AGENT_WORLD_H
@@ -32,6 +32,7 @@ struct world {
 	struct mvd mvd;
 	double now;
 	bool alone;              /* no cluster */
+	const char *dead;        /* this peer is */
 	struct sched_node beta, gamma;
 	unsigned memory, room;   /* MiB of alpha: all, free */
 	double others;           /* CPUs that are used by no job */
@@ -54,6 +55,7 @@ struct world {
 	bool measuring;          /* it does not say yet */
 	/* peer_ask(), peer_answer(), peer_refuse() */
 	char *asked, *asked_op, *asked_to;
+	GString *questions;      /* all so far, "OP@NODE " each */
 	peer_reply_fn reply;
 	void *reply_ctx;
 	struct json_object *answer;

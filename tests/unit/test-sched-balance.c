@@ -19,7 +19,8 @@ static struct sched_node without(const struct world *world, const struct sched_j
 
 static bool moves_job(enum sched_why why)
 {
-	return why == SCHED_WHY_BALANCE || why == SCHED_WHY_USHER || why == SCHED_WHY_DRAIN;
+	return why == SCHED_WHY_BALANCE || why == SCHED_WHY_USHER || why == SCHED_WHY_ROOM ||
+	       why == SCHED_WHY_DRAIN;
 }
 
 static bool stays(enum sched_why why)
@@ -294,7 +295,8 @@ static void ushering_looks_at_memory_only(void **state)
 				   &world.link, &world.random, reasons);
 		for (k = 0; k < world.job_count; k++)
 			assert_true(move.node && k == move.job ?
-				    reasons[k].why == SCHED_WHY_USHER :
+				    reasons[k].why == (world.self.flags & SCHED_MAKING ?
+						       SCHED_WHY_ROOM : SCHED_WHY_USHER) :
 				    stays(reasons[k].why) || objects(reasons[k].why));
 		if (!move.node)
 			continue;
