@@ -110,7 +110,7 @@ void asks_farewell(struct member *member)
 
 	if (!out)
 		return;
-	conn_send(out, peers_roster_line(member->peers));
+	conn_send(out, peers_serial_line(member->peers));
 	conn_finish(out, "the node was removed from the cluster");
 	conn_unref(out);
 }
@@ -157,19 +157,14 @@ static void take_answer(struct member *member, struct json_object *line)
 static void on_line(void *ctx, struct conn *conn, struct json_object *line)
 {
 	struct member *member = ctx;
-	struct json_object *roster = json_peek_object(line, "roster");
 	const char *error = json_peek_string(line, "error");
-	struct err err = { 0 };
 
 	(void)conn;
 	peers_heard(member->peers, member->name);
 	if (error)
 		asks_fail(member, error);
-	else if (!roster)
+	else if (!peers_take_serial(member->peers, member->name, line))
 		take_answer(member, line);
-	else if (peers_take_roster(member->peers, roster, member->name,
-				   &err) < 0)
-		asks_fail(member, err.text);
 }
 
 static void on_lost(void *ctx, struct conn *conn, const char *why)
@@ -224,11 +219,16 @@ static void connect_member(struct member *member)
 					PURPOSE_ASK, on_called, member);
 }
 
-void asks_push_roster(struct member *member)
+bool asks_tell_roster(struct member *member)
 {
 	if (member->out)
-		conn_send(member->out, peers_roster_line(member->peers));
-	else
+		conn_send(member->out, peers_serial_line(member->peers));
+	return member->out != NULL;
+}
+
+void asks_push_roster(struct member *member)
+{
+	if (!asks_tell_roster(member))
 		connect_member(member); /* rosters are compared in greeting */
 }
 
