@@ -166,6 +166,7 @@ void swim_send(struct swim *swim, struct swim_out *out, uint64_t to,
 	full.sender = swim->self;
 	full.incarnation = swim->incarnation;
 	full.updates = count;
+	full.note = swim->note;
 	swim_put_header(packet->bytes, &full);
 	packet->to = to;
 	packet->len = SWIM_HEADER + (size_t)count * SWIM_UPDATE;

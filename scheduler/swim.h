@@ -91,6 +91,7 @@ struct swim_probe {
 struct swim {
 	uint64_t self;
 	uint32_t incarnation, sequence;
+	uint64_t note; /* the caller's, who has it told with each message */
 	struct swim_config config;
 	struct swim_member *members; /* without self */
 	uint32_t *order;             /* places, shuffled */

@@ -152,6 +152,8 @@ static int take_swim(struct mesh *mesh, const struct mesh_peer *peer, const uint
 		return -1;
 	carry_out(mesh);
 	plan(mesh);
+	if (header.note <= INT64_MAX)
+		peers_newer(mesh->mvd->peers, peer->name, (int64_t)header.note);
 	return 0;
 }
 
@@ -378,6 +380,7 @@ void mvd_gossip_roster(struct mvd *mvd)
 	if (peers_count(mvd->peers) < 2 || (!mesh->peers && begin(mesh) < 0))
 		return;
 	port = take_roster(mesh);
+	mesh->swim.note = (uint64_t)peers_serial(mvd->peers);
 	gossip_set_window(&mesh->table, window_for(mesh->swim.count + 1));
 	mesh_socket(mesh, port);
 	if (mesh->socket)

@@ -18,6 +18,7 @@ static struct mvd mvd;
 static struct peer_info roster[MOST];
 static char names[MOST][16];
 static unsigned members, with_key, placed;
+static int64_t newest; /* of the rosters that others say to have */
 
 static struct sent {
 	uint64_t to;
@@ -39,6 +40,19 @@ void peers_get(const struct peers *peers, unsigned index, struct peer_info *info
 {
 	(void)peers;
 	*info = roster[index];
+}
+
+int64_t peers_serial(const struct peers *peers)
+{
+	(void)peers;
+	return 7;
+}
+
+void peers_newer(struct peers *peers, const char *from, int64_t serial)
+{
+	(void)peers;
+	assert_string_equal(from, "node2");
+	newest = MAX(newest, serial);
 }
 
 struct mesh_peer *mesh_peer(const struct mesh *mesh, uint64_t id)
@@ -302,6 +316,31 @@ static void the_dead_are_gone(void **state)
 	assert_true(known(3)->cpus == 4);
 }
 
+/* Whoever has a newer roster says so with each of the detector's messages, this node too. */
+static void rosters_are_compared(void **state)
+{
+	struct swim_header header = { .kind = SWIM_PING, .sender = id_of(2),
+				      .target = id_of(1), .sequence = 1, .note = 9 };
+	uint8_t bytes[SWIM_HEADER];
+
+	(void)state;
+	set_roster(4);
+	mvd_gossip_roster(&mvd);
+	newest = 0;
+	swim_put_header(bytes, &header);
+	mesh_take(mvd.mesh, mesh_peer(mvd.mesh, id_of(2)), SEAL_SWIM, bytes, sizeof(bytes));
+	assert_int_equal(newest, 9);
+	assert_int_equal(sent_count, 1);
+	assert_int_equal(swim_get_header(sent[0].bytes, sent[0].len, &header, NULL), 0);
+	assert_int_equal(header.note, 7);
+	/* No number of a roster. */
+	header = (struct swim_header){ .kind = SWIM_PING, .sender = id_of(2),
+				       .target = id_of(1), .sequence = 2, .note = UINT64_MAX };
+	swim_put_header(bytes, &header);
+	mesh_take(mvd.mesh, mesh_peer(mvd.mesh, id_of(2)), SEAL_SWIM, bytes, sizeof(bytes));
+	assert_int_equal(newest, 9);
+}
+
 /* A member seals what it sends; it is not another one inside. */
 static void nobody_speaks_for_another(void **state)
 {
@@ -449,6 +488,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(names_and_numbers, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(knows_what_it_hears, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(the_dead_are_gone, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(rosters_are_compared, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(nobody_speaks_for_another, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(large_windows_are_split, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(urgent_goes_at_once, set_up, tear_down),
