@@ -41,7 +41,9 @@ struct member {
 	/* Our connection for questions: being made, or made. */
 	struct call *call;
 	struct conn *out;
-	GQueue asks; /* of struct ask: not yet answered */
+	bool in_turn; /* it is to be called */
+	guint idle;   /* the connection is not used */
+	GQueue asks;  /* of struct ask: not yet answered */
 	unsigned streams_out, streams_in;
 };
 
@@ -67,6 +69,8 @@ struct peers {
 	guint accept_pause;
 	/* In the order in which they began. */
 	GQueue callers, greets, calls, admits, inbound, streams, opening, finished;
+	GQueue turn; /* of struct member: to be called for questions */
+	unsigned calling; /* of those called for questions */
 	guint settle_source, finished_source;
 	int64_t next_id;
 	unsigned log_left; /* lines about strangers in this minute */

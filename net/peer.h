@@ -124,7 +124,8 @@ struct peer_reply {
 };
 typedef void (*peer_reply_fn)(void *ctx, const struct peer_reply *reply);
 
-/* Ask a member; `body` is taken, and gets a field "op" by its author. */
+/* Ask a member; `body` is taken, and gets a field "op" by its author. With many members
+ * asked at once some wait for their turn; the time begins with it. */
 void peer_ask(struct peers *peers, const char *node, struct json_object *body,
 	      unsigned timeout_ms, peer_reply_fn done, void *ctx);
 

@@ -322,6 +322,36 @@ static void the_largest_roster_spreads(void **state)
 	pair_down();
 }
 
+/* Each is called in its turn, and each question has an end. */
+static void asks_all_of_many(void **state)
+{
+	static struct heard heard[300];
+	struct err err = { 0 };
+	struct peer_info info;
+	unsigned i;
+
+	(void)state;
+	memset(heard, 0, sizeof(heard));
+	pair_up();
+	fill_roster(G_N_ELEMENTS(heard));
+	assert_int_equal(peers_reload(nodes[0].peers, &err), 0);
+	/* Not itself, which is the first. */
+	for (i = 1; i < G_N_ELEMENTS(heard); i++) {
+		peers_get(nodes[0].peers, i, &info);
+		peer_ask(nodes[0].peers, info.name, body_new("echo", "x"), 10000, on_reply,
+			 &heard[i]);
+	}
+	for (i = 1; i < G_N_ELEMENTS(heard); i++) {
+		LOOP_UNTIL(heard[i].done);
+		if (i == 1)
+			assert_string_equal(heard[i].text, "x");
+		else
+			says(&heard[i], "cannot connect");
+		heard_clear(&heard[i]);
+	}
+	pair_down();
+}
+
 /* Elsewhere than in net/peer*.c a member says that it has a newer one. */
 static void a_newer_roster_is_fetched(void **state)
 {
@@ -456,6 +486,7 @@ int main(void)
 		cmocka_unit_test(rosters_spread),
 		cmocka_unit_test(rosters_are_brought),
 		cmocka_unit_test(the_largest_roster_spreads),
+		cmocka_unit_test(asks_all_of_many),
 		cmocka_unit_test(a_newer_roster_is_fetched),
 		cmocka_unit_test(removed_member_is_told),
 		cmocka_unit_test(removed_member_is_refused),
