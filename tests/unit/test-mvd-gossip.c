@@ -12,11 +12,12 @@
 #include <cmocka.h>
 
 #define MOST 300
+#define ALL ROSTER_MAX_MEMBERS
 #define SENT_MAX 256
 
 static struct mvd mvd;
-static struct peer_info roster[MOST];
-static char names[MOST][16];
+static struct peer_info roster[ALL];
+static char names[ALL][PEER_NAME_MAX + 1];
 static unsigned members, with_key, placed;
 static int64_t newest; /* of the rosters that others say to have */
 
@@ -106,6 +107,11 @@ void mesh_send(struct mesh *mesh, uint64_t to, enum seal_kind kind, const uint8_
 	sent_count++;
 }
 
+void mesh_waiting_clear(struct mesh *mesh)
+{
+	(void)mesh;
+}
+
 void mesh_greet_all(struct mesh *mesh)
 {
 	(void)mesh;
@@ -175,7 +181,7 @@ static uint64_t id_of(unsigned number)
 }
 
 /* A message of one entry, from a member. */
-static void hear_load(unsigned from, unsigned about, uint64_t stamp)
+static void hear_aged_load(unsigned from, unsigned about, uint64_t stamp, double age)
 {
 	struct gossip_header header = { .sender = id_of(from), .count = 1 };
 	struct sched_node node = vector();
@@ -183,9 +189,14 @@ static void hear_load(unsigned from, unsigned about, uint64_t stamp)
 
 	node.id = id_of(about);
 	gossip_put_header(bytes, &header);
-	gossip_put_entry(bytes + GOSSIP_HEADER, &node, stamp, 1);
+	gossip_put_entry(bytes + GOSSIP_HEADER, &node, stamp, age);
 	mesh_take(mvd.mesh, mesh_peer(mvd.mesh, id_of(from)), SEAL_GOSSIP, bytes,
 		  sizeof(bytes));
+}
+
+static void hear_load(unsigned from, unsigned about, uint64_t stamp)
+{
+	hear_aged_load(from, about, stamp, 1);
 }
 
 static void hear_news(unsigned from, unsigned sender, unsigned about, enum swim_state state)
@@ -397,6 +408,57 @@ static void large_windows_are_split(void **state)
 	assert_int_equal(sent_count, 1);
 }
 
+/* As many as a cluster may have, with names as long as they may be. */
+static void knows_thousands(void **state)
+{
+	static const char a[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+	const struct sched_node *nodes;
+	struct gossip_header header = { .count = 1 };
+	struct sched_node said = vector(), own = vector();
+	uint8_t bytes[GOSSIP_HEADER + GOSSIP_ENTRY];
+	unsigned i, count;
+
+	(void)state;
+	set_roster(ALL);
+	for (i = 1; i < ALL; i++)
+		g_snprintf(names[i], sizeof(names[i]), "%s%08u", a, i);
+	assert_int_equal(strlen(names[1]), PEER_NAME_MAX);
+	mvd_gossip_roster(&mvd);
+	mvd_gossip_own(&mvd, &own);
+	assert_int_equal(placed, ALL - 1);
+	for (i = 1; i < ALL; i++) {
+		header.sender = said.id = mvd_gossip_id(names[i]);
+		gossip_put_header(bytes, &header);
+		gossip_put_entry(bytes + GOSSIP_HEADER, &said, 10, 1);
+		mesh_take(mvd.mesh, mesh_peer(mvd.mesh, said.id), SEAL_GOSSIP, bytes,
+			  sizeof(bytes));
+		assert_string_equal(mvd_gossip_name(&mvd, said.id), names[i]);
+		assert_string_equal(mvd_gossip_state(&mvd, names[i]), "alive");
+	}
+	nodes = mvd_gossip_nodes(&mvd, &count);
+	assert_int_equal(count, ALL);
+	assert_int_equal(nodes[0].id, id_of(1));
+	assert_int_equal(mvd.mesh->swim.alive, ALL - 1);
+	gossip_to(mvd.mesh, 1);
+	assert_int_equal(sent_count, (GOSSIP_WINDOW_MAX + ENTRIES - 1) / ENTRIES);
+}
+
+/* Whose load is new is alive, even if the detector has not heard of it; an old one says
+ * nothing, and of the dead the detector knows better. */
+static void new_loads_are_signs_of_life(void **state)
+{
+	(void)state;
+	set_roster(5);
+	mvd_gossip_roster(&mvd);
+	hear_load(2, 3, 10);
+	assert_string_equal(mvd_gossip_state(&mvd, "node3"), "alive");
+	hear_aged_load(2, 4, 10, ALIVE_AGE + 1);
+	assert_string_equal(mvd_gossip_state(&mvd, "node4"), "unseen");
+	hear_news(2, 2, 5, SWIM_DEAD);
+	hear_load(2, 5, 10);
+	assert_string_equal(mvd_gossip_state(&mvd, "node5"), "dead");
+}
+
 static void urgent_goes_at_once(void **state)
 {
 	struct sched_node own = vector();
@@ -491,6 +553,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(rosters_are_compared, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(nobody_speaks_for_another, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(large_windows_are_split, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(knows_thousands, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(new_loads_are_signs_of_life, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(urgent_goes_at_once, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_new_name_is_another_node, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(shows_its_counters, set_up, tear_down),
