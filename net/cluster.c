@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MAX_ROSTER_FILE (2 * PEER_MAX_LINE)
+#define MAX_ROSTER_FILE ROSTER_MAX_ENVELOPE
 
 static int64_t now_s(void)
 {
@@ -339,8 +339,8 @@ int cluster_judge_member(const struct cluster *cluster, const char *name,
 
 /* ---- invitations ---- */
 
-#define MAX_INVITES 1000
-#define MAX_INVITES_FILE (512 * 1024)
+#define MAX_INVITES (2 * ROSTER_MAX_MEMBERS)
+#define MAX_INVITES_FILE (MAX_INVITES * 256)
 #define REMEMBER_S (24 * 60 * 60) /* why a token is refused, after its hour */
 
 /* The list of { hash, expires, used_by } that are worth remembering. */

@@ -102,6 +102,8 @@ static void take_hello(struct join *join, struct json_object *hello)
 	if (!check_authority(join, ca))
 		return;
 	join->ca = g_strdup(ca);
+	/* It is the cluster that the token is for: its roster may be long. */
+	conn_limit_lines(join->conn, PEER_MAX_ROSTER_LINE);
 	send_join(join);
 }
 

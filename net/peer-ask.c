@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Our questions. One connection to each member is made when there is the first
- * question for it, and kept. Every callback is made from an idle source of its
- * own, so that no caller is called from inside its call.
+ * question for it, and kept until there has been none for a minute. Every callback is
+ * made from an idle source of its own, so that no caller is called from inside its call.
+ *
+ * Somebody may ask all members, who may be thousands. Only so many are called at
+ * a time; the others wait for their turn, and the time that their answers have
+ * begins with it.
  */
 #include "net/peer-private.h"
 
@@ -12,13 +16,16 @@
 
 #define MAX_ASKS 1024 /* that wait for one member */
 #define MAX_QUEUED (4 * 1024 * 1024)
+#define MAX_CALLS 64       /* members that are called at the same time */
+#define IDLE_MS 60000      /* a connection that nobody uses */
 
 struct ask {
 	struct peers *peers;
 	struct member *member; /* NULL: finished */
 	int64_t id;
 	char *line; /* NULL once sent */
-	guint timer;
+	unsigned timeout_ms;
+	guint timer; /* 0 too while its member waits for its turn */
 	peer_reply_fn done;
 	void *ctx;
 	/* The outcome. */
@@ -59,12 +66,33 @@ static gboolean on_finished(void *p)
 	return more ? G_SOURCE_CONTINUE : G_SOURCE_REMOVE;
 }
 
+static gboolean on_unused(void *p)
+{
+	struct member *member = p;
+	struct conn *out = g_steal_pointer(&member->out);
+
+	member->idle = 0;
+	conn_finish(out, NULL);
+	conn_unref(out);
+	return G_SOURCE_REMOVE;
+}
+
+/* Thousands of connections that rest would cost much, here and there. */
+static void rest(struct member *member)
+{
+	if (member->out && !member->idle && g_queue_is_empty(&member->asks))
+		member->idle = g_timeout_add(IDLE_MS, on_unused, member);
+}
+
 static void finish(struct ask *ask)
 {
 	struct peers *peers = ask->peers;
+	struct member *member = ask->member;
 
-	if (ask->member)
-		g_queue_remove(&ask->member->asks, ask);
+	if (member) {
+		g_queue_remove(&member->asks, ask);
+		rest(member);
+	}
 	ask->member = NULL;
 	g_clear_handle_id(&ask->timer, g_source_remove);
 	g_queue_push_tail(&peers->finished, ask);
@@ -79,6 +107,28 @@ static void fail(struct ask *ask, const char *node, const char *why)
 	finish(ask);
 }
 
+static struct conn *take_out(struct member *member)
+{
+	g_clear_handle_id(&member->idle, g_source_remove);
+	return g_steal_pointer(&member->out);
+}
+
+static void next_in_turn(struct peers *peers);
+
+static void forget_call(struct member *member)
+{
+	struct call *call = g_steal_pointer(&member->call);
+
+	if (member->in_turn)
+		g_queue_remove(&member->peers->turn, member);
+	member->in_turn = false;
+	if (!call)
+		return;
+	call_cancel(call);
+	member->peers->calling--;
+	next_in_turn(member->peers);
+}
+
 static gboolean on_late(void *p)
 {
 	struct ask *ask = p;
@@ -90,12 +140,10 @@ static gboolean on_late(void *p)
 
 void asks_fail(struct member *member, const char *why)
 {
-	struct call *call = g_steal_pointer(&member->call);
-	struct conn *out = g_steal_pointer(&member->out);
+	struct conn *out = take_out(member);
 	struct ask *ask;
 
-	if (call)
-		call_cancel(call);
+	forget_call(member);
 	if (out) {
 		conn_close(out);
 		conn_unref(out);
@@ -106,11 +154,11 @@ void asks_fail(struct member *member, const char *why)
 
 void asks_farewell(struct member *member)
 {
-	struct conn *out = g_steal_pointer(&member->out);
+	struct conn *out = take_out(member);
 
 	if (!out)
 		return;
-	conn_send(out, peers_roster_line(member->peers));
+	conn_send(out, peers_serial_line(member->peers));
 	conn_finish(out, "the node was removed from the cluster");
 	conn_unref(out);
 }
@@ -157,19 +205,14 @@ static void take_answer(struct member *member, struct json_object *line)
 static void on_line(void *ctx, struct conn *conn, struct json_object *line)
 {
 	struct member *member = ctx;
-	struct json_object *roster = json_peek_object(line, "roster");
 	const char *error = json_peek_string(line, "error");
-	struct err err = { 0 };
 
 	(void)conn;
 	peers_heard(member->peers, member->name);
 	if (error)
 		asks_fail(member, error);
-	else if (!roster)
+	else if (!peers_take_serial(member->peers, member->name, line))
 		take_answer(member, line);
-	else if (peers_take_roster(member->peers, roster, member->name,
-				   &err) < 0)
-		asks_fail(member, err.text);
 }
 
 static void on_lost(void *ctx, struct conn *conn, const char *why)
@@ -198,10 +241,12 @@ static void on_called(void *ctx, struct conn *conn, const struct greeted *who,
 	struct member *member = ctx;
 
 	member->call = NULL;
+	member->peers->calling--;
 	if (error)
 		asks_fail(member, error);
 	else
 		asks_connected(member, conn, who);
+	next_in_turn(member->peers);
 }
 
 void asks_connected(struct member *member, struct conn *conn,
@@ -215,20 +260,56 @@ void asks_connected(struct member *member, struct conn *conn,
 	conn_read(conn);
 	for (l = member->asks.head; l; l = l->next)
 		send_ask(l->data);
+	rest(member);
+}
+
+static void start_timer(struct ask *ask)
+{
+	if (!ask->timer)
+		ask->timer = g_timeout_add(ask->timeout_ms, on_late, ask);
+}
+
+static void call_member(struct member *member)
+{
+	GList *l;
+
+	member->peers->calling++;
+	member->call = call_new(member->peers, member->name, PURPOSE_ASK, on_called,
+				member);
+	for (l = member->asks.head; l; l = l->next)
+		start_timer(l->data);
+}
+
+static void next_in_turn(struct peers *peers)
+{
+	struct member *member;
+
+	while (peers->active && peers->calling < MAX_CALLS &&
+	       (member = g_queue_pop_head(&peers->turn))) {
+		member->in_turn = false;
+		call_member(member);
+	}
 }
 
 static void connect_member(struct member *member)
 {
-	if (!member->out && !member->call)
-		member->call = call_new(member->peers, member->name,
-					PURPOSE_ASK, on_called, member);
+	if (member->out || member->call || member->in_turn)
+		return;
+	g_queue_push_tail(&member->peers->turn, member);
+	member->in_turn = true;
+	next_in_turn(member->peers);
+}
+
+bool asks_tell_roster(struct member *member)
+{
+	if (member->out)
+		conn_send(member->out, peers_serial_line(member->peers));
+	return member->out != NULL;
 }
 
 void asks_push_roster(struct member *member)
 {
-	if (member->out)
-		conn_send(member->out, peers_roster_line(member->peers));
-	else
+	if (!asks_tell_roster(member))
 		connect_member(member); /* rosters are compared in greeting */
 }
 
@@ -274,6 +355,7 @@ void peer_ask(struct peers *peers, const char *node, struct json_object *body,
 
 	ask->peers = peers;
 	ask->id = ++peers->next_id;
+	ask->timeout_ms = timeout_ms;
 	ask->done = done;
 	ask->ctx = ctx;
 	ask->line = ask_line(ask->id, body);
@@ -284,16 +366,19 @@ void peer_ask(struct peers *peers, const char *node, struct json_object *body,
 	}
 	ask->member = member;
 	g_queue_push_tail(&member->asks, ask);
-	ask->timer = g_timeout_add(timeout_ms, on_late, ask);
+	g_clear_handle_id(&member->idle, g_source_remove);
 	if (member->out)
 		send_ask(ask);
 	else
 		connect_member(member);
+	if (!member->in_turn)
+		start_timer(ask);
 }
 
 void asks_init(struct peers *peers)
 {
 	g_queue_init(&peers->finished);
+	g_queue_init(&peers->turn);
 }
 
 void asks_clear(struct peers *peers)

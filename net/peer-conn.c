@@ -11,6 +11,8 @@
 #define CHUNK 16384             /* the most that one TLS record holds */
 #define MAX_OUTPUT (8 * 1024 * 1024)
 #define LINGER_MS 3000
+#define LINGER_RATE 256         /* bytes of output, for each of which it is a ms longer */
+#define MAX_BARE 64             /* bytes of a long line that are in no string */
 #define USER_TIMEOUT_MS 10000   /* a cut network is noticed after this */
 #define KEEPALIVE_IDLE_S 5
 #define KEEPALIVE_EVERY_S 2
@@ -265,20 +267,26 @@ static gboolean on_overflow(void *p)
 	return G_SOURCE_REMOVE;
 }
 
-void conn_send_text(struct conn *conn, const char *text)
+void conn_send_bytes(struct conn *conn, GBytes *line)
 {
-	char *line;
-
 	if (conn->closed || conn->ending)
 		return;
-	line = g_strconcat(text, "\n", NULL);
-	conn->out_bytes += strlen(line);
-	g_queue_push_tail(&conn->out, g_bytes_new_take(line, strlen(line)));
+	conn->out_bytes += g_bytes_get_size(line);
+	g_queue_push_tail(&conn->out, g_bytes_ref(line));
 	/* Not at once: no caller expects its connection to vanish. */
 	if (conn->out_bytes > MAX_OUTPUT)
 		g_idle_add(on_overflow, conn_ref(conn));
 	else
 		pump_out(conn);
+}
+
+void conn_send_text(struct conn *conn, const char *text)
+{
+	char *line = g_strconcat(text, "\n", NULL);
+	GBytes *bytes = g_bytes_new_take(line, strlen(line));
+
+	conn_send_bytes(conn, bytes);
+	g_bytes_unref(bytes);
 }
 
 void conn_send(struct conn *conn, struct json_object *object)
@@ -305,7 +313,7 @@ void conn_finish(struct conn *conn, const char *error)
 	}
 	conn->handlers = NULL;
 	conn->ending = true;
-	conn_deadline(conn, LINGER_MS, "");
+	conn_deadline(conn, LINGER_MS + (unsigned)(conn->out_bytes / LINGER_RATE), "");
 	/* What still comes is read, and thrown away: closing a socket with
 	 * unread bytes would reset the connection, and our last word with it. */
 	conn->want_read = true;
@@ -340,13 +348,44 @@ static ssize_t next_line(struct conn *conn)
 	return -1;
 }
 
+/*
+ * Is it all but a few bytes the inside of strings? Then what it is parsed into takes
+ * little more memory than the line; of "[[],[],[]..." it is many times as much.
+ */
+static bool is_text(const guint8 *line, size_t len)
+{
+	size_t i, bare = 0;
+	bool inside = false;
+
+	for (i = 0; i < len; i++) {
+		bare += !inside;
+		if (line[i] == '"')
+			inside = !inside;
+		else if (inside && line[i] == '\\')
+			i++;
+	}
+	return bare <= MAX_BARE;
+}
+
+/* A buffer that was large once does not stay so for the rest of the connection. */
+static void consume(struct conn *conn, size_t len)
+{
+	g_byte_array_remove_range(conn->in, 0, (guint)len);
+	conn->scanned = 0;
+	if (len > PEER_MAX_LINE && conn->in->len == 0) {
+		g_byte_array_unref(conn->in);
+		conn->in = g_byte_array_new();
+	}
+}
+
 static void take_line(struct conn *conn, size_t len)
 {
-	struct json_object *object =
-		json_parse_object((const char *)conn->in->data, len);
+	const guint8 *line = conn->in->data;
+	struct json_object *object = NULL;
 
-	g_byte_array_remove_range(conn->in, 0, (guint)len + 1);
-	conn->scanned = 0;
+	if (len <= PEER_MAX_LINE || is_text(line, len))
+		object = json_parse_object((const char *)line, len);
+	consume(conn, len + 1);
 	if (object)
 		conn->handlers->line(conn->ctx, conn, object);
 	else

@@ -59,13 +59,16 @@ char *conn_remote_name(GSocketConnection *tcp); /* to be freed */
 /* Lines come from now on, until paused. */
 void conn_read(struct conn *conn);
 void conn_pause(struct conn *conn);
-/* The longest line that is taken: PEER_MAX_LINE at first. */
+/* The longest line that is taken: PEER_MAX_LINE at first. A longer one has to consist of
+ * strings. */
 void conn_limit_lines(struct conn *conn, size_t max);
 
 /* Send a line; the object is taken. */
 void conn_send(struct conn *conn, struct json_object *object);
 /* A line ready made, without its newline. */
 void conn_send_text(struct conn *conn, const char *text);
+/* The same with its newline; they are shared, not copied. */
+void conn_send_bytes(struct conn *conn, GBytes *line);
 /* Bytes that wait to be sent. */
 size_t conn_queued(const struct conn *conn);
 

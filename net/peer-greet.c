@@ -9,6 +9,10 @@
  * roster; who has the newer one sends it next; and only with the newer one each
  * judges whether the other is a member. The server's {"ok": true} ends it.
  *
+ * Here, and when a node is admitted, are the only places where a roster is sent, to
+ * one who has an older one and waits for it; and so the only ones where a line may be as long as
+ * a roster.
+ *
  * A caller without a certificate may say one thing: that it wants to join.
  */
 #include "net/peer-private.h"
@@ -230,11 +234,13 @@ static void compare_rosters(struct greet *greet, int64_t serial)
 	int64_t ours = peers->cluster->roster->serial;
 
 	if (serial < ours)
-		conn_send(greet->conn, peers_roster_line(peers));
-	if (serial > ours)
+		conn_send_bytes(greet->conn, peers_roster_line(peers));
+	if (serial > ours) {
 		greet->state = STATE_ROSTER;
-	else
+		conn_limit_lines(greet->conn, PEER_MAX_ROSTER_LINE);
+	} else {
 		judge_member(greet);
+	}
 }
 
 static void take_hello(struct greet *greet, struct json_object *hello)
@@ -271,6 +277,7 @@ static void take_roster(struct greet *greet, struct json_object *line)
 	struct json_object *envelope = json_peek_object(line, "roster");
 	struct err err = { 0 };
 
+	conn_limit_lines(greet->conn, PEER_MAX_LINE);
 	if (!envelope)
 		refuse(greet, "a newer roster was promised and not sent");
 	else if (peers_take_roster(greet->peers, envelope, greet->who.name,

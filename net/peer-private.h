@@ -25,13 +25,15 @@
 #define PEER_CONNECT_MS 5000
 #define PEER_GREET_MS 10000
 #define PEER_MAX_STREAMS 256 /* with one member, in one direction */
+/* A roster that was promised, with a certificate beside it where a node is admitted. */
+#define PEER_MAX_ROSTER_LINE (ROSTER_MAX_ENVELOPE + 2 * PKI_MAX_PEM)
 
 struct call;
 
 /* A member of the cluster other than this node. */
 struct member {
 	struct peers *peers;
-	char name[PEER_NAME_MAX + 1];
+	char name[PEER_NAME_MAX + 1], key[PEER_NAME_MAX + 1]; /* the key: in lower case */
 	char fingerprint[PKI_FINGERPRINT_SIZE];
 	int64_t heard;
 	int64_t clock_ahead_ms;
@@ -39,7 +41,9 @@ struct member {
 	/* Our connection for questions: being made, or made. */
 	struct call *call;
 	struct conn *out;
-	GQueue asks; /* of struct ask: not yet answered */
+	bool in_turn; /* it is to be called */
+	guint idle;   /* the connection is not used */
+	GQueue asks;  /* of struct ask: not yet answered */
 	unsigned streams_out, streams_in;
 };
 
@@ -51,12 +55,22 @@ struct peers {
 	bool active;             /* a member of it, with a port */
 	GTlsCertificate *own;
 	struct conn_set conns;
-	GPtrArray *members; /* of struct member */
+	GHashTable *members; /* of struct member, by its name in lower case */
+	/* The line with the roster, and the roster that it was made of. */
+	GBytes *roster_line;
+	struct json_object *line_of;
+	/* The newer roster that is fetched, and who else says to have one. */
+	struct call *fetch;
+	char newer_from[PEER_NAME_MAX + 1];
+	int64_t newer_serial;
+	guint fetch_timer;
 	GSocketListener *listener;
 	GCancellable *accepting;
 	guint accept_pause;
 	/* In the order in which they began. */
 	GQueue callers, greets, calls, admits, inbound, streams, opening, finished;
+	GQueue turn; /* of struct member: to be called for questions */
+	unsigned calling; /* of those called for questions */
 	guint settle_source, finished_source;
 	int64_t next_id;
 	unsigned log_left; /* lines about strangers in this minute */
@@ -68,13 +82,17 @@ struct member *peers_member(const struct peers *peers, const char *name);
 void peers_heard(struct peers *peers, const char *name);
 /* Note why it cannot be reached; NULL: it can. */
 void peers_trouble(struct peers *peers, const char *name, const char *why);
-/* A roster from another node. -1 when it is not one of this cluster's. */
-/* The roster has changed; `push`: this node did it, and tells everybody. */
+/* The roster has changed; `push`: this node did it, and tells the others. */
 void peers_changed(struct peers *peers, bool push);
+/* A roster from another node. -1 when it is not one of this cluster's. */
 int peers_take_roster(struct peers *peers, struct json_object *envelope,
 		      const char *from, struct err *err);
-/* {"roster": the signed roster} */
-struct json_object *peers_roster_line(const struct peers *peers);
+/* {"roster": the signed roster}, and a newline. Borrowed. */
+GBytes *peers_roster_line(struct peers *peers);
+/* {"serial": the roster's number} */
+struct json_object *peers_serial_line(const struct peers *peers);
+/* A line of a member; true when it was about the number of its roster. */
+bool peers_take_serial(struct peers *peers, const char *from, struct json_object *line);
 /* About somebody unknown: lines of these are limited, so that a scan does not
  * fill the log. */
 void peers_log_stranger(struct peers *peers, const char *format, ...)
@@ -134,6 +152,8 @@ void asks_farewell(struct member *member);
 /* The connection for our questions is there. */
 void asks_connected(struct member *member, struct conn *conn,
 		    const struct greeted *who);
+/* Tell it the number of our roster, if it is connected: true. */
+bool asks_tell_roster(struct member *member);
 /* See that it gets our roster, calling it if need be. */
 void asks_push_roster(struct member *member);
 void asks_init(struct peers *peers);
@@ -152,7 +172,7 @@ void questions_serve(struct peers *peers, struct conn *conn,
 		     const struct greeted *who);
 /* End the connections of nodes that are no members now. */
 void questions_settle(struct peers *peers);
-void questions_push_roster(struct peers *peers);
+void questions_tell_roster(struct peers *peers);
 void questions_clear(struct peers *peers);
 
 /* ---- peer-admit.c ---- */

@@ -111,19 +111,14 @@ static void on_line(void *ctx, struct conn *conn, struct json_object *line)
 {
 	struct inbound *inbound = ctx;
 	struct json_object *body = json_peek_object(line, "ask");
-	struct json_object *roster = json_peek_object(line, "roster");
-	struct err err = { 0 };
 	int64_t id;
 
 	(void)conn;
 	peers_heard(inbound->peers, inbound->name);
 	if (body && json_get_int(line, "id", 1, INT64_MAX, &id))
 		take_question(inbound, id, body);
-	else if (!roster)
-		end_inbound(inbound, "a line is neither a question nor a roster");
-	else if (peers_take_roster(inbound->peers, roster, inbound->name,
-				   &err) < 0)
-		end_inbound(inbound, err.text);
+	else if (!peers_take_serial(inbound->peers, inbound->name, line))
+		end_inbound(inbound, "a line is neither a question nor about a roster");
 }
 
 static void on_lost(void *ctx, struct conn *conn, const char *why)
@@ -199,16 +194,16 @@ void questions_settle(struct peers *peers)
 					 inbound->fingerprint, &err) == 0)
 			continue;
 		/* It should know that it was removed. */
-		conn_send(inbound->conn, peers_roster_line(peers));
+		conn_send(inbound->conn, peers_serial_line(peers));
 		end_inbound(inbound, err.text);
 	}
 }
 
-void questions_push_roster(struct peers *peers)
+void questions_tell_roster(struct peers *peers)
 {
 	GList *l;
 
 	for (l = peers->inbound.head; l; l = l->next)
 		conn_send(((struct inbound *)l->data)->conn,
-			  peers_roster_line(peers));
+			  peers_serial_line(peers));
 }

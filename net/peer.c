@@ -8,6 +8,8 @@
 #include <string.h>
 
 #define STRANGER_LINES 20 /* a minute */
+#define PUSH_CALLS 16      /* members that are called when the roster has changed here */
+#define FETCH_GAP_MS 1000  /* between two newer rosters */
 
 static int64_t now_ms(void)
 {
@@ -18,15 +20,9 @@ static int64_t now_ms(void)
 
 struct member *peers_member(const struct peers *peers, const char *name)
 {
-	unsigned i;
+	g_autofree char *key = g_ascii_strdown(name, -1);
 
-	for (i = 0; i < peers->members->len; i++) {
-		struct member *member = peers->members->pdata[i];
-
-		if (g_ascii_strcasecmp(member->name, name) == 0)
-			return member;
-	}
-	return NULL;
+	return g_hash_table_lookup(peers->members, key);
 }
 
 void peers_heard(struct peers *peers, const char *name)
@@ -61,13 +57,17 @@ static void member_free(void *p)
 static void add_member(struct peers *peers, const struct roster_member *entry)
 {
 	struct member *member = g_new0(struct member, 1);
+	char *at;
 
 	member->peers = peers;
 	g_strlcpy(member->name, entry->name, sizeof(member->name));
 	g_strlcpy(member->fingerprint, entry->fingerprint,
 		  sizeof(member->fingerprint));
+	g_strlcpy(member->key, entry->name, sizeof(member->key));
+	for (at = member->key; *at; at++)
+		*at = g_ascii_tolower(*at);
 	g_queue_init(&member->asks);
-	g_ptr_array_add(peers->members, member);
+	g_hash_table_insert(peers->members, member->key, member);
 }
 
 /* One that was removed and joined again is another one. */
@@ -90,16 +90,15 @@ static void add_members(struct peers *peers)
 
 static void drop_members(struct peers *peers)
 {
-	unsigned i;
+	GHashTableIter iter;
+	gpointer member;
 
-	for (i = peers->members->len; i-- > 0;) {
-		struct member *member = peers->members->pdata[i];
-
-		if (is_current(peers, member))
-			continue;
-		asks_farewell(member);
-		g_ptr_array_remove_index(peers->members, i);
-	}
+	g_hash_table_iter_init(&iter, peers->members);
+	while (g_hash_table_iter_next(&iter, NULL, &member))
+		if (!is_current(peers, member)) {
+			asks_farewell(member);
+			g_hash_table_iter_remove(&iter);
+		}
 }
 
 void peers_log_stranger(struct peers *peers, const char *format, ...)
@@ -124,13 +123,41 @@ void peers_log_stranger(struct peers *peers, const char *format, ...)
 
 /* ---- the roster ---- */
 
-struct json_object *peers_roster_line(const struct peers *peers)
+static void drop_roster_line(struct peers *peers)
+{
+	g_clear_pointer(&peers->roster_line, g_bytes_unref);
+	json_object_put(peers->line_of);
+	peers->line_of = NULL;
+}
+
+/* Thousands may ask for it within a second: all connections share it. */
+GBytes *peers_roster_line(struct peers *peers)
+{
+	struct json_object *envelope = peers->cluster->envelope;
+	char *text;
+
+	if (peers->line_of == envelope)
+		return peers->roster_line;
+	drop_roster_line(peers);
+	text = g_strdup_printf("{\"roster\":%s}\n", json_text(envelope));
+	peers->roster_line = g_bytes_new_take(text, strlen(text));
+	peers->line_of = json_object_get(envelope);
+	return peers->roster_line;
+}
+
+struct json_object *peers_serial_line(const struct peers *peers)
 {
 	struct json_object *line = json_object_new_object();
 
-	json_object_object_add(line, "roster",
-			       json_object_get(peers->cluster->envelope));
+	json_add_int(line, "serial", peers->cluster->roster->serial);
 	return line;
+}
+
+static void stop_fetching(struct peers *peers)
+{
+	g_clear_handle_id(&peers->fetch_timer, g_source_remove);
+	peers->fetch = NULL; /* drop_all() ends all calls */
+	peers->newer_serial = 0;
 }
 
 /* Every connection, question and stream; the port stays. */
@@ -139,7 +166,8 @@ static void drop_all(struct peers *peers)
 	struct call *call;
 	struct greet *greet;
 
-	g_ptr_array_set_size(peers->members, 0);
+	stop_fetching(peers);
+	g_hash_table_remove_all(peers->members);
 	streams_clear(peers);
 	while ((call = g_queue_peek_head(&peers->calls)))
 		call_cancel(call);
@@ -156,13 +184,92 @@ static void leave(struct peers *peers)
 	listen_stop(peers);
 }
 
+/* Whoever is connected to us is told, so that news spread by themselves. */
+static void tell_roster(struct peers *peers)
+{
+	GHashTableIter iter;
+	gpointer member;
+
+	questions_tell_roster(peers);
+	g_hash_table_iter_init(&iter, peers->members);
+	while (g_hash_table_iter_next(&iter, NULL, &member))
+		asks_tell_roster(member);
+}
+
+/* Some are called, whoever they are. They have it then, and the rest hear of it from them:
+ * a roster of thousands is not sent to thousands by one. */
 static void push_roster(struct peers *peers)
 {
-	unsigned i;
+	const struct roster *roster = peers->cluster->roster;
+	unsigned i, left = PUSH_CALLS, start = g_random_int();
 
-	questions_push_roster(peers);
-	for (i = 0; i < peers->members->len; i++)
-		asks_push_roster(peers->members->pdata[i]);
+	tell_roster(peers);
+	for (i = 0; i < roster->count && left > 0; i++) {
+		struct member *member = peers_member(
+			peers, roster->members[(start + i) % roster->count].name);
+
+		if (!member || member->out)
+			continue;
+		asks_push_roster(member);
+		left--;
+	}
+}
+
+static void fetch_newer(struct peers *peers);
+
+static gboolean on_fetch_time(void *p)
+{
+	struct peers *peers = p;
+
+	peers->fetch_timer = 0;
+	fetch_newer(peers);
+	return G_SOURCE_REMOVE;
+}
+
+/* The greeting has brought it, if it is there. */
+static void on_fetched(void *ctx, struct conn *conn, const struct greeted *who,
+		       const char *error)
+{
+	struct peers *peers = ctx;
+
+	(void)who;
+	(void)error;
+	peers->fetch = NULL;
+	if (conn) {
+		conn_finish(conn, NULL);
+		conn_unref(conn);
+	}
+	peers->fetch_timer = g_timeout_add(FETCH_GAP_MS, on_fetch_time, peers);
+}
+
+static void fetch_newer(struct peers *peers)
+{
+	if (!peers->active || peers->fetch || peers->fetch_timer ||
+	    peers->newer_serial <= peers->cluster->roster->serial)
+		return;
+	/* Once: whoever has it says so again. */
+	peers->newer_serial = 0;
+	peers->fetch = call_new(peers, peers->newer_from, PURPOSE_ASK, on_fetched, peers);
+}
+
+void peers_newer(struct peers *peers, const char *from, int64_t serial)
+{
+	if (!peers->active || serial <= peers->cluster->roster->serial ||
+	    serial <= peers->newer_serial || !peers_member(peers, from))
+		return;
+	peers->newer_serial = serial;
+	g_strlcpy(peers->newer_from, from, sizeof(peers->newer_from));
+	fetch_newer(peers);
+}
+
+bool peers_take_serial(struct peers *peers, const char *from, struct json_object *line)
+{
+	int64_t serial;
+
+	if (!json_get_int(line, "serial", 1, INT64_MAX, &serial))
+		return false;
+	peers_newer(peers, from, serial);
+	return true;
 }
 
 static gboolean on_settle(void *p)
@@ -199,20 +306,6 @@ void peers_changed(struct peers *peers, bool push)
 		peers->settle_source = g_idle_add(on_settle, peers);
 }
 
-/* Whoever is connected to us is told, so that news spread by themselves. */
-static void spread(struct peers *peers)
-{
-	unsigned i;
-
-	questions_push_roster(peers);
-	for (i = 0; i < peers->members->len; i++) {
-		struct member *member = peers->members->pdata[i];
-
-		if (member->out)
-			asks_push_roster(member);
-	}
-}
-
 int peers_take_roster(struct peers *peers, struct json_object *envelope,
 		      const char *from, struct err *err)
 {
@@ -223,7 +316,7 @@ int peers_take_roster(struct peers *peers, struct json_object *envelope,
 	g_message("roster %lld of the cluster, from %s: %u nodes",
 		  (long long)peers->cluster->roster->serial, from,
 		  peers->cluster->roster->count);
-	spread(peers);
+	tell_roster(peers);
 	peers_changed(peers, false);
 	return 0;
 }
@@ -327,7 +420,8 @@ struct peers *peers_new(const char *dir, const struct peers_handlers *handlers,
 	peers->dir = g_strdup(dir);
 	peers->handlers = handlers;
 	peers->ctx = ctx;
-	peers->members = g_ptr_array_new_with_free_func(member_free);
+	peers->members = g_hash_table_new_full(g_str_hash, g_str_equal, NULL,
+					       member_free);
 	conn_set_init(&peers->conns);
 	g_queue_init(&peers->callers);
 	g_queue_init(&peers->greets);
@@ -349,7 +443,8 @@ void peers_free(struct peers *peers)
 	g_clear_handle_id(&peers->settle_source, g_source_remove);
 	asks_clear(peers);
 	conn_set_clear(&peers->conns);
-	g_ptr_array_unref(peers->members);
+	g_hash_table_unref(peers->members);
+	drop_roster_line(peers);
 	g_clear_object(&peers->own);
 	cluster_free(peers->cluster);
 	g_free(peers->dir);

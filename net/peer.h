@@ -17,7 +17,9 @@
  * in the roster: the list of members with their addresses and the fingerprints
  * of their certificates, numbered and signed with the CA's key. Peers compare
  * numbers when they connect and the older one takes the newer roster, so that a
- * node that was removed is soon refused everywhere.
+ * node that was removed is soon refused everywhere. On a connection that is there
+ * only the number is told: who lacks that roster connects anew. It may be
+ * megabytes, and nobody gets it twice.
  *
  * This module knows nothing of jobs or libvirt. All functions are called, and
  * call back, in the main loop's thread; bytes of streams are moved by threads of
@@ -88,6 +90,9 @@ bool peers_is_member(const struct peers *peers, const char *name);
  * cluster. */
 int64_t peers_serial(const struct peers *peers);
 const char *peers_authority(const struct peers *peers);
+/* A member says elsewhere than here that its roster has this number; if that is newer
+ * than ours it is fetched. */
+void peers_newer(struct peers *peers, const char *from, int64_t serial);
 /* What names the cluster: the fingerprint of its authority's certificate. */
 const char *peers_cluster(const struct peers *peers);
 
@@ -119,7 +124,8 @@ struct peer_reply {
 };
 typedef void (*peer_reply_fn)(void *ctx, const struct peer_reply *reply);
 
-/* Ask a member; `body` is taken, and gets a field "op" by its author. */
+/* Ask a member; `body` is taken, and gets a field "op" by its author. With many members
+ * asked at once some wait for their turn; the time begins with it. */
 void peer_ask(struct peers *peers, const char *node, struct json_object *body,
 	      unsigned timeout_ms, peer_reply_fn done, void *ctx);
 

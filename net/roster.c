@@ -52,11 +52,71 @@ static bool member_ok(const struct roster_member *member)
 	       member->port <= 65535 && fingerprint_ok(member->fingerprint);
 }
 
+/* ---- finding ---- */
+
+struct roster_index {
+	GHashTable *names; /* in lower case: place + 1 */
+	GHashTable *fingerprints;
+};
+
+static struct roster_index *index_new(void)
+{
+	struct roster_index *index = g_new(struct roster_index, 1);
+
+	index->names = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+	index->fingerprints = g_hash_table_new_full(g_str_hash, g_str_equal, g_free,
+						    NULL);
+	return index;
+}
+
+static void index_free(struct roster_index *index)
+{
+	g_hash_table_unref(index->names);
+	g_hash_table_unref(index->fingerprints);
+	g_free(index);
+}
+
+static void index_add(struct roster *roster, unsigned place)
+{
+	const struct roster_member *member = &roster->members[place];
+
+	g_hash_table_insert(roster->index->names, g_ascii_strdown(member->name, -1),
+			    GUINT_TO_POINTER(place + 1));
+	g_hash_table_insert(roster->index->fingerprints, g_strdup(member->fingerprint),
+			    GUINT_TO_POINTER(place + 1));
+}
+
+static void index_again(struct roster *roster)
+{
+	unsigned i;
+
+	g_hash_table_remove_all(roster->index->names);
+	g_hash_table_remove_all(roster->index->fingerprints);
+	for (i = 0; i < roster->count; i++)
+		index_add(roster, i);
+}
+
+static const struct roster_member *member_at(const struct roster *roster, gpointer place)
+{
+	return place ? &roster->members[GPOINTER_TO_UINT(place) - 1] : NULL;
+}
+
+const struct roster_member *roster_find(const struct roster *roster,
+					const char *name)
+{
+	g_autofree char *lower = g_ascii_strdown(name, -1);
+
+	return member_at(roster, g_hash_table_lookup(roster->index->names, lower));
+}
+
+/* ---- making and changing ---- */
+
 struct roster *roster_new(const char *authority)
 {
 	struct roster *roster = g_new0(struct roster, 1);
 
 	g_strlcpy(roster->authority, authority, sizeof(roster->authority));
+	roster->index = index_new();
 	return roster;
 }
 
@@ -64,6 +124,7 @@ void roster_free(struct roster *roster)
 {
 	if (!roster)
 		return;
+	index_free(roster->index);
 	g_free(roster->members);
 	g_free(roster);
 }
@@ -75,32 +136,16 @@ struct roster *roster_copy(const struct roster *roster)
 	*copy = *roster;
 	copy->members = g_memdup2(roster->members,
 				  roster->count * sizeof(*roster->members));
+	copy->index = index_new();
+	index_again(copy);
 	return copy;
-}
-
-static unsigned find_index(const struct roster *roster, const char *name)
-{
-	unsigned i;
-
-	for (i = 0; i < roster->count; i++)
-		if (g_ascii_strcasecmp(roster->members[i].name, name) == 0)
-			break;
-	return i;
-}
-
-const struct roster_member *roster_find(const struct roster *roster,
-					const char *name)
-{
-	unsigned i = find_index(roster, name);
-
-	return i < roster->count ? &roster->members[i] : NULL;
 }
 
 /* Neither the same name nor the same certificate twice. */
 static int append(struct roster *roster, const struct roster_member *member,
 		  struct err *err)
 {
-	unsigned i;
+	const struct roster_member *same;
 
 	if (!member_ok(member))
 		return err_set(err, 0, "a member has no good name, address, port "
@@ -110,14 +155,15 @@ static int append(struct roster *roster, const struct roster_member *member,
 			       ROSTER_MAX_MEMBERS);
 	if (roster_find(roster, member->name))
 		return err_set(err, 0, "the name %s is taken", member->name);
-	for (i = 0; i < roster->count; i++)
-		if (strcmp(roster->members[i].fingerprint,
-			   member->fingerprint) == 0)
-			return err_set(err, 0, "%s and %s have one certificate",
-				       roster->members[i].name, member->name);
+	same = member_at(roster, g_hash_table_lookup(roster->index->fingerprints,
+						     member->fingerprint));
+	if (same)
+		return err_set(err, 0, "%s and %s have one certificate", same->name,
+			       member->name);
 	roster->members = g_renew(struct roster_member, roster->members,
 				  roster->count + 1);
-	roster->members[roster->count++] = *member;
+	roster->members[roster->count] = *member;
+	index_add(roster, roster->count++);
 	return 0;
 }
 
@@ -132,14 +178,17 @@ int roster_add(struct roster *roster, const struct roster_member *member,
 
 int roster_remove(struct roster *roster, const char *name, struct err *err)
 {
-	unsigned i = find_index(roster, name);
+	const struct roster_member *member = roster_find(roster, name);
+	unsigned i;
 
-	if (i == roster->count)
+	if (!member)
 		return err_set(err, 0, "there is no node %s in the cluster",
 			       name);
+	i = (unsigned)(member - roster->members);
 	roster->count--;
 	memmove(&roster->members[i], &roster->members[i + 1],
 		(roster->count - i) * sizeof(*roster->members));
+	index_again(roster);
 	roster->serial++;
 	return 0;
 }

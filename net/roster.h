@@ -11,7 +11,8 @@
  *		   "fingerprint": "<64 hexadecimal digits>"}]}
  * Signed:	{"roster": "<that text>", "signature": "<base64>"}
  *
- * Pure: no files, no sockets.
+ * Pure: no files, no sockets. Members are found and added in a time that does not
+ * grow with the roster; one is removed in a time that does.
  */
 #ifndef MV_NET_ROSTER_H
 #define MV_NET_ROSTER_H
@@ -24,9 +25,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define ROSTER_MAX_MEMBERS 512
-#define ROSTER_MAX_TEXT (PEER_MAX_LINE * 3 / 4) /* leaves room for the rest */
+#define ROSTER_MAX_MEMBERS 4096
 #define ROSTER_ADDRESS_MAX 253 /* bytes of a host name: RFC 1035, 2.3.4 */
+/* So many members, all with the longest of names and addresses, and 8 KiB. */
+#define ROSTER_MAX_MEMBER (60 + PEER_NAME_MAX + ROSTER_ADDRESS_MAX + PKI_FINGERPRINT_SIZE)
+#define ROSTER_MAX_TEXT (ROSTER_MAX_MEMBERS * ROSTER_MAX_MEMBER + 8192)
+/* In its envelope, where each quotation mark takes a byte more. */
+#define ROSTER_MAX_ENVELOPE (ROSTER_MAX_TEXT + ROSTER_MAX_MEMBERS * 16 + 8192)
+
+struct roster_index;
 
 struct roster_member {
 	char name[PEER_NAME_MAX + 1];
@@ -40,6 +47,8 @@ struct roster {
 	char authority[PEER_NAME_MAX + 1];  /* the node that has the CA's key */
 	struct roster_member *members;
 	unsigned count;
+	/* To find a member by: its name, and its certificate's fingerprint. */
+	struct roster_index *index;
 };
 
 struct roster *roster_new(const char *authority);

@@ -22,7 +22,7 @@ void gossip_init(struct gossip *gossip, void *memory, unsigned capacity,
 		 uint64_t self, unsigned window, double max_age)
 {
 	assert(capacity >= 2 && window >= 1 && window <= GOSSIP_WINDOW_MAX);
-	memset(memory, 0, gossip_size(capacity));
+	/* What is not used yet is not touched: it may be room for thousands. */
 	*gossip = (struct gossip){
 		.self = self,
 		.window = window,
@@ -34,7 +34,8 @@ void gossip_init(struct gossip *gossip, void *memory, unsigned capacity,
 	gossip->slots = (void *)(gossip->nodes + capacity);
 	sched_map_init(&gossip->map, (void *)(gossip->slots + capacity), capacity,
 		       &gossip->nodes[0].id, sizeof(gossip->nodes[0]));
-	gossip->nodes[0].id = self;
+	gossip->nodes[0] = (struct sched_node){ .id = self };
+	gossip->slots[0] = (struct gossip_slot){ 0 };
 	sched_map_put(&gossip->map, 0);
 }
 
@@ -137,7 +138,7 @@ static uint32_t add(struct gossip *gossip, uint64_t id)
 		evict(gossip, id);
 	place = gossip->count++;
 	gossip->slots[place] = (struct gossip_slot){ 0 };
-	gossip->nodes[place].id = id;
+	gossip->nodes[place] = (struct sched_node){ .id = id };
 	sched_map_put(&gossip->map, place);
 	return place;
 }

@@ -166,6 +166,7 @@ void swim_send(struct swim *swim, struct swim_out *out, uint64_t to,
 	full.sender = swim->self;
 	full.incarnation = swim->incarnation;
 	full.updates = count;
+	full.note = swim->note;
 	swim_put_header(packet->bytes, &full);
 	packet->to = to;
 	packet->len = SWIM_HEADER + (size_t)count * SWIM_UPDATE;
@@ -173,8 +174,8 @@ void swim_send(struct swim *swim, struct swim_out *out, uint64_t to,
 
 /* ---- states ---- */
 
-static void change(struct swim *swim, uint32_t place, enum swim_state state, double now,
-		   struct swim_out *out)
+void swim_change(struct swim *swim, uint32_t place, enum swim_state state, double now,
+		 struct swim_out *out)
 {
 	struct swim_member *m = &swim->members[place];
 
@@ -228,7 +229,7 @@ static void suspect(struct swim *swim, uint32_t place, const struct swim_update 
 	if (m->state != SWIM_SUSPECT || update->incarnation > m->incarnation) {
 		m->accuser_count = 0;
 		m->incarnation = update->incarnation;
-		change(swim, place, SWIM_SUSPECT, now, out);
+		swim_change(swim, place, SWIM_SUSPECT, now, out);
 	}
 	if (m->accuser_count == SWIM_ACCUSERS || accused_by(m, update->accuser))
 		return;
@@ -246,7 +247,7 @@ static void alive(struct swim *swim, uint32_t place, uint32_t incarnation, doubl
 		return;
 	m->incarnation = incarnation;
 	if (m->state != SWIM_ALIVE)
-		change(swim, place, SWIM_ALIVE, now, out);
+		swim_change(swim, place, SWIM_ALIVE, now, out);
 	tell(swim, place);
 }
 
@@ -260,7 +261,7 @@ static void dead(struct swim *swim, uint32_t place, uint32_t incarnation, double
 		return;
 	m->incarnation = incarnation;
 	if (m->state != SWIM_DEAD)
-		change(swim, place, SWIM_DEAD, now, out);
+		swim_change(swim, place, SWIM_DEAD, now, out);
 	tell(swim, place);
 }
 
@@ -317,7 +318,7 @@ void swim_expire(struct swim *swim, double now, struct swim_out *out)
 		struct swim_member *m = &swim->members[place];
 
 		if (m->state == SWIM_SUSPECT && m->deadline <= now) {
-			change(swim, place, SWIM_DEAD, now, out);
+			swim_change(swim, place, SWIM_DEAD, now, out);
 			tell(swim, place);
 		}
 	}

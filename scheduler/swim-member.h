@@ -17,6 +17,9 @@ void swim_believe(struct swim *swim, const struct swim_update *update, double no
 /* The member itself sent something, as this incarnation. */
 void swim_heard(struct swim *swim, uint32_t place, uint32_t incarnation, double now,
 		struct swim_out *out);
+/* Its state is another now. */
+void swim_change(struct swim *swim, uint32_t place, enum swim_state state, double now,
+		 struct swim_out *out);
 /* Suspicions that are due become deaths. */
 void swim_expire(struct swim *swim, double now, struct swim_out *out);
 double swim_next_expiry(const struct swim *swim);

@@ -17,7 +17,7 @@ struct wire_header {
 	uint64_t target;
 	uint32_t sequence;
 	uint32_t incarnation;
-	uint64_t unused; /* 0 */
+	uint64_t note;
 };
 static_assert(sizeof(struct wire_header) == SWIM_HEADER, "wire format");
 
@@ -42,6 +42,7 @@ void swim_put_header(uint8_t *out, const struct swim_header *header)
 		.target = htole64(header->target),
 		.sequence = htole32(header->sequence),
 		.incarnation = htole32(header->incarnation),
+		.note = htole64(header->note),
 	};
 
 	memcpy(out, &wire, sizeof(wire));
@@ -70,7 +71,7 @@ int swim_get_header(const uint8_t *bytes, size_t len, struct swim_header *header
 	memcpy(&wire, bytes, sizeof(wire));
 	if (le32toh(wire.magic) != MAGIC)
 		return err_set(err, 0, "not a detector's message");
-	if (wire.version != VERSION || wire.unused != 0)
+	if (wire.version != VERSION)
 		return err_set(err, 0, "a detector's message of version %u, not %u",
 			       wire.version, VERSION);
 	if (wire.kind == 0 || wire.kind >= SWIM_KINDS)
@@ -82,6 +83,7 @@ int swim_get_header(const uint8_t *bytes, size_t len, struct swim_header *header
 		.sequence = le32toh(wire.sequence),
 		.incarnation = le32toh(wire.incarnation),
 		.updates = le16toh(wire.updates),
+		.note = le64toh(wire.note),
 	};
 	if (header->updates > SWIM_UPDATES ||
 	    len != SWIM_HEADER + (size_t)header->updates * SWIM_UPDATE)

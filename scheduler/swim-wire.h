@@ -18,6 +18,7 @@ struct swim_header {
 	uint32_t sequence;
 	uint32_t incarnation; /* the sender's */
 	unsigned updates;
+	uint64_t note;        /* the sender's swim.note */
 };
 
 struct swim_update {

@@ -34,7 +34,7 @@ size_t swim_size(unsigned capacity)
 void swim_init(struct swim *swim, void *memory, unsigned capacity, uint64_t self,
 	       const struct swim_config *config, double now)
 {
-	memset(memory, 0, swim_size(capacity));
+	/* What is not used yet is not touched. */
 	*swim = (struct swim){
 		.self = self, .config = *config, .capacity = capacity,
 		.members = memory, .next_probe = now,
@@ -395,6 +395,14 @@ static void act_on(struct swim *swim, const struct swim_header *header, double n
 	case SWIM_KINDS:
 		break;
 	}
+}
+
+void swim_hint(struct swim *swim, uint64_t id, double now, struct swim_out *out)
+{
+	uint32_t place = sched_map_find(&swim->map, id);
+
+	if (place != SCHED_MAP_NONE && swim->members[place].state == SWIM_UNSEEN)
+		swim_change(swim, place, SWIM_ALIVE, now, out);
 }
 
 int swim_receive(struct swim *swim, const uint8_t *bytes, size_t len, double now,

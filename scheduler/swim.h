@@ -91,6 +91,7 @@ struct swim_probe {
 struct swim {
 	uint64_t self;
 	uint32_t incarnation, sequence;
+	uint64_t note; /* the caller's, who has it told with each message */
 	struct swim_config config;
 	struct swim_member *members; /* without self */
 	uint32_t *order;             /* places, shuffled */
@@ -144,6 +145,10 @@ void swim_tick(struct swim *swim, double now, struct sched_random *random,
 /* A message, authenticated as a member's. */
 int swim_receive(struct swim *swim, const uint8_t *bytes, size_t len, double now,
 		 struct swim_out *out, struct err *err);
+
+/* It was alive a moment ago, as something else shows; that counts of an unseen one, and is
+ * no news for others. */
+void swim_hint(struct swim *swim, uint64_t id, double now, struct swim_out *out);
 
 const struct swim_member *swim_find(const struct swim *swim, uint64_t id);
 const char *swim_state_name(enum swim_state state);

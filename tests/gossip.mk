@@ -37,7 +37,8 @@ tests_fuzz_fuzz_seal_SOURCES = tests/fuzz/fuzz-seal.c tests/fuzz/standalone.h
 tests_fuzz_fuzz_seal_CFLAGS = $(peer_cflags)
 tests_fuzz_fuzz_seal_LDADD = $(peer_libs) $(sched_libs)
 
-gossip_scripts = tests/e2e/doctor-cluster.sh tests/e2e/gossip.sh tests/e2e/mvsim-gossip.sh
+gossip_scripts = tests/e2e/doctor-cluster.sh tests/e2e/gossip.sh tests/e2e/mvsim-gossip.sh \
+	tests/e2e/many-peers.sh
 dist_check_SCRIPTS += $(gossip_scripts)
 TESTS += $(gossip_scripts)
 # With the real Avahi, which not every machine that tests should have to run:

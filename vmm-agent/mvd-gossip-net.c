@@ -10,7 +10,10 @@
 #define ANSWERS_MAX 16     /* to a peer's challenges in a second */
 #define RESOLVE_GAP 30.0   /* s between two attempts to find an address */
 #define WAITING_S 2.0      /* what has waited longer is no news */
-#define MOVED_S 30.0       /* silent for so long: perhaps it is elsewhere now */
+#define MOVED_S 30.0       /* silent for so long: is it still where it was? */
+#define MOVED_CHALLENGES 3 /* not answered there: no */
+#define WAITING_MAX 256    /* datagrams that wait for proofs */
+#define GREETED 64         /* at once: so many answers fit into a socket's buffer */
 #define SOCKET_RETRY_S 30
 
 /* ---- peers ---- */
@@ -30,14 +33,19 @@ struct mesh_peer *mesh_peer_new(struct mesh *mesh, const char *name)
 	return peer;
 }
 
+static void clear_addresses(struct mesh_peer *peer)
+{
+	while (peer->address_count > 0)
+		g_object_unref(peer->addresses[--peer->address_count]);
+	peer->next_address = 0;
+}
+
 static void drop_addresses(struct mesh_peer *peer)
 {
 	if (peer->resolving)
 		g_cancellable_cancel(peer->resolving);
 	g_clear_object(&peer->resolving);
-	while (peer->address_count > 0)
-		g_object_unref(peer->addresses[--peer->address_count]);
-	peer->next_address = 0;
+	clear_addresses(peer);
 	peer->resolve_at = 0;
 }
 
@@ -76,6 +84,9 @@ static void on_address(GObject *source, GAsyncResult *result, void *p)
 
 	if (g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
 		return; /* perhaps there is no peer any more */
+	if (address && peer->stale)
+		clear_addresses(peer);
+	peer->stale &= !address;
 	if (address && peer->address_count < MESH_ADDRESSES) {
 		peer->addresses[peer->address_count++] = g_steal_pointer(&address);
 		if (peer->address_count == 1)
@@ -97,7 +108,7 @@ static void resolve(struct mesh_peer *peer)
 
 	if (peer->resolving || now < peer->resolve_at)
 		return;
-	drop_addresses(peer);
+	peer->stale = true;
 	peer->resolve_at = now + RESOLVE_GAP;
 	peer->resolving = g_cancellable_new();
 	name = g_network_address_new(peer->host, (guint16)peer->port);
@@ -122,9 +133,11 @@ const char *mvd_gossip_address(struct mvd *mvd, const char *node_name)
 /* Where to send to: where it answered, else one of its addresses in turn. */
 static GSocketAddress *where(struct mesh_peer *peer)
 {
-	if (peer->proven && mvd_gossip_now() < peer->heard + MOVED_S)
+	if (peer->unanswered >= MOVED_CHALLENGES &&
+	    mvd_gossip_now() > peer->heard + MOVED_S)
+		g_clear_object(&peer->proven);
+	if (peer->proven)
 		return peer->proven;
-	g_clear_object(&peer->proven);
 	resolve(peer);
 	if (peer->address_count == 0)
 		return NULL;
@@ -154,17 +167,32 @@ static void challenge(struct mesh_peer *peer)
 	if (now < peer->asked + CHALLENGE_GAP || !(to = where(peer)))
 		return;
 	peer->asked = now;
+	peer->unanswered++;
 	transmit(mesh, to, bytes, seal_hello(&mesh->seal, &peer->seal, true, NULL, bytes,
 					     sizeof(bytes)));
 }
 
-/* It goes where the challenge came from: that may be all that is known. */
+static bool is_elsewhere(const struct mesh_peer *peer, GSocketAddress *from)
+{
+	GInetSocketAddress *was, *is = G_INET_SOCKET_ADDRESS(from);
+
+	if (!peer->proven)
+		return false;
+	was = G_INET_SOCKET_ADDRESS(peer->proven);
+	return g_inet_socket_address_get_port(was) != g_inet_socket_address_get_port(is) ||
+	       !g_inet_address_equal(g_inet_socket_address_get_address(was),
+				     g_inet_socket_address_get_address(is));
+}
+
+/* It goes where the challenge came from: that may be all that is known. And whoever is found
+ * elsewhere than before is asked whether he is there. */
 static void answer(struct mesh_peer *peer, GSocketAddress *to,
 		   const struct seal_heard *heard)
 {
 	struct mesh *mesh = peer->mesh;
 	uint8_t bytes[SEAL_MAX];
 	double now = mvd_gossip_now();
+	bool ask = heard->doubtful || is_elsewhere(peer, to);
 
 	if (now > peer->answers_since + 1) {
 		peer->answers_since = now;
@@ -172,28 +200,47 @@ static void answer(struct mesh_peer *peer, GSocketAddress *to,
 	}
 	if (peer->answers++ >= ANSWERS_MAX)
 		return;
-	if (heard->doubtful)
+	if (ask)
 		peer->asked = now;
-	transmit(mesh, to, bytes, seal_hello(&mesh->seal, &peer->seal, heard->doubtful,
+	transmit(mesh, to, bytes, seal_hello(&mesh->seal, &peer->seal, ask,
 					     heard->challenge, bytes, sizeof(bytes)));
+}
+
+struct waiting {
+	uint64_t to;
+	double since;
+	enum seal_kind kind;
+	size_t len;
+	uint8_t bytes[];
+};
+
+/* Those that are no news any more, from the oldest on; and it if there are too many. */
+static void drop_waiting(struct mesh *mesh, double now)
+{
+	struct waiting *oldest;
+
+	while ((oldest = g_queue_peek_head(&mesh->waiting)) &&
+	       (now > oldest->since + WAITING_S || mesh->waiting.length >= WAITING_MAX))
+		g_free(g_queue_pop_head(&mesh->waiting));
+}
+
+void mesh_waiting_clear(struct mesh *mesh)
+{
+	g_queue_clear_full(&mesh->waiting, g_free);
 }
 
 static void wait_for_proof(struct mesh_peer *peer, enum seal_kind kind,
 			   const uint8_t *bytes, size_t len)
 {
-	double now = mvd_gossip_now();
-	struct mesh_waiting *slot;
+	struct waiting *waiting = g_malloc(sizeof(*waiting) + len);
 
-	if (now > peer->waiting_since + WAITING_S)
-		peer->waiting_count = 0;
-	if (peer->waiting_count == 0)
-		peer->waiting_since = now;
-	if (peer->waiting_count < MESH_WAITING && len <= SEAL_PAYLOAD_MAX) {
-		slot = &peer->waiting[peer->waiting_count++];
-		slot->kind = kind;
-		slot->len = len;
-		memcpy(slot->bytes, bytes, len);
-	}
+	waiting->to = peer->seal.id;
+	waiting->since = mvd_gossip_now();
+	waiting->kind = kind;
+	waiting->len = len;
+	memcpy(waiting->bytes, bytes, len);
+	drop_waiting(peer->mesh, waiting->since);
+	g_queue_push_tail(&peer->mesh->waiting, waiting);
 	challenge(peer);
 }
 
@@ -215,32 +262,53 @@ void mesh_send(struct mesh *mesh, uint64_t to, enum seal_kind kind, const uint8_
 
 	if (!peer)
 		return;
-	if (peer->seal.boot == 0)
+	if (peer->seal.boot == 0) {
 		wait_for_proof(peer, kind, bytes, len);
-	else
-		send_sealed(peer, kind, bytes, len);
+		return;
+	}
+	send_sealed(peer, kind, bytes, len);
+	if (mvd_gossip_now() > peer->heard + MOVED_S)
+		challenge(peer);
 }
 
 void mesh_greet_all(struct mesh *mesh)
 {
+	unsigned left = g_hash_table_size(mesh->peers), wanted = GREETED;
 	GHashTableIter iter;
 	void *peer;
 
+	/* Any of them, each as likely; the others hear of it from those. */
 	g_hash_table_iter_init(&iter, mesh->peers);
 	while (g_hash_table_iter_next(&iter, NULL, &peer))
-		challenge(peer);
+		if (sched_random_below(&mesh->random, left--) < wanted) {
+			wanted--;
+			challenge(peer);
+		}
 }
 
 /* ---- receiving ---- */
 
 static void proven(struct mesh_peer *peer)
 {
-	unsigned i, count = peer->waiting_count;
+	GList *l, *next;
 
-	peer->waiting_count = 0;
-	for (i = 0; i < count; i++)
-		send_sealed(peer, peer->waiting[i].kind, peer->waiting[i].bytes,
-			    peer->waiting[i].len);
+	drop_waiting(peer->mesh, mvd_gossip_now());
+	for (l = peer->mesh->waiting.head; l; l = next) {
+		struct waiting *waiting = l->data;
+
+		next = l->next;
+		if (waiting->to != peer->seal.id)
+			continue;
+		send_sealed(peer, waiting->kind, waiting->bytes, waiting->len);
+		g_queue_delete_link(&peer->mesh->waiting, l);
+		g_free(waiting);
+	}
+}
+
+static void heard_of(struct mesh_peer *peer)
+{
+	peer->heard = mvd_gossip_now();
+	peer->unanswered = 0;
 }
 
 static void take_hello(struct mesh_peer *peer, GSocketAddress *from, const uint8_t *bytes,
@@ -254,7 +322,7 @@ static void take_hello(struct mesh_peer *peer, GSocketAddress *from, const uint8
 	}
 	if (heard.answered) {
 		g_set_object(&peer->proven, from);
-		peer->heard = mvd_gossip_now();
+		heard_of(peer);
 	}
 	if (heard.challenges)
 		answer(peer, from, &heard);
@@ -273,7 +341,7 @@ static void take(struct mesh_peer *peer, GSocketAddress *from, enum seal_kind ki
 		take_hello(peer, from, bytes, payload, len);
 		return;
 	}
-	peer->heard = mvd_gossip_now();
+	heard_of(peer);
 	mesh_take(peer->mesh, peer, kind, payload, len);
 }
 

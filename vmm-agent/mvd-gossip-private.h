@@ -9,9 +9,14 @@
  * Theory of operation
  *
  * A member is pinged and gossiped to at its roster's address until it has proven who
- * it is (net/seal.h); from then on where its datagrams come from. What is sent before
- * that waits for the proof, for a moment. There is a socket while
+ * it is (net/seal.h); from then on where its answers come from, and again at the
+ * roster's when it does not answer there any more. What is sent before
+ * the proof waits for it, for a moment. There is a socket while
  * there is another member, and timers while there is a key as well.
+ *
+ * With thousands of members one is heard of every few minutes only, and that is no sign of
+ * trouble; a name is not resolved for each datagram; and nothing is kept for each
+ * but who and where it is.
  */
 #ifndef MV_MVD_GOSSIP_PRIVATE_H
 #define MV_MVD_GOSSIP_PRIVATE_H
@@ -28,7 +33,6 @@
 #include <json-c/json.h>
 
 #define MESH_ADDRESSES 4 /* of a name, so many are tried */
-#define MESH_WAITING 4   /* datagrams that wait for a proof */
 
 /* Another member. */
 struct mesh_peer {
@@ -40,19 +44,14 @@ struct mesh_peer {
 	GCancellable *resolving;
 	GSocketAddress *addresses[MESH_ADDRESSES];
 	unsigned address_count, next_address;
+	bool stale;             /* the addresses are there until there are others */
 	GSocketAddress *proven; /* where it answers; NULL: not proven */
 	double resolve_at;      /* not before */
 	double asked;           /* when the last challenge was sent */
+	unsigned unanswered;    /* challenges, since its last good datagram */
 	double heard;           /* its last good datagram; 0: none */
 	unsigned answers;       /* of ours to its challenges, since `answers_since` */
 	double answers_since;
-	struct mesh_waiting {
-		enum seal_kind kind;
-		size_t len;
-		uint8_t bytes[SEAL_PAYLOAD_MAX];
-	} waiting[MESH_WAITING];
-	unsigned waiting_count;
-	double waiting_since;
 };
 
 struct mesh_counters {
@@ -78,6 +77,7 @@ struct mesh {
 	guint timer;
 	/* the others */
 	GHashTable *peers; /* by id */
+	GQueue waiting; /* datagrams, until their receivers have proven who they are */
 	struct seal seal;
 	GSocket *socket;
 	GSource *source;
@@ -107,12 +107,14 @@ struct mesh_peer *mesh_peer_new(struct mesh *mesh, const char *name);
 /* Where it is now, by the roster. */
 void mesh_peer_place(struct mesh_peer *peer, const char *host, unsigned port);
 void mesh_peer_free(void *peer);
+/* Drop what waits for proofs. */
+void mesh_waiting_clear(struct mesh *mesh);
 
 /* The socket at this port; 0: none. */
 void mesh_socket(struct mesh *mesh, unsigned port);
 void mesh_send(struct mesh *mesh, uint64_t to, enum seal_kind kind, const uint8_t *bytes,
 	       size_t len);
-/* A first word to each: whoever does not have the key yet sees that there is one. */
+/* A first word to each, or to some of many: whoever does not have the key yet sees that there is one. */
 void mesh_greet_all(struct mesh *mesh);
 
 /* ---- mvd-gossip-key.c ---- */

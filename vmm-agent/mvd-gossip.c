@@ -11,6 +11,7 @@
 
 #define STEP 1.0        /* s from gossip to gossip */
 #define MAX_AGE 120.0   /* s; what is older is forgotten */
+#define ALIVE_AGE 10.0  /* s; whose load is younger is alive */
 #define URGENT_GAP 0.2  /* s between two urgent messages */
 #define URGENT_NODES 3  /* get one */
 #define ROOM ROSTER_MAX_MEMBERS
@@ -83,8 +84,9 @@ static unsigned list_members(const struct mesh *mesh, uint64_t *ids)
 static void gossip_to(struct mesh *mesh, unsigned nodes)
 {
 	static uint8_t message[GOSSIP_MESSAGE_MAX];
-	uint64_t ids[ROOM], to;
+	static uint64_t ids[ROOM];
 	unsigned alive = list_members(mesh, ids), i;
+	uint64_t to;
 	double now = mvd_gossip_now();
 
 	if (!mesh->measured)
@@ -152,18 +154,43 @@ static int take_swim(struct mesh *mesh, const struct mesh_peer *peer, const uint
 		return -1;
 	carry_out(mesh);
 	plan(mesh);
+	if (header.note <= INT64_MAX)
+		peers_newer(mesh->mvd->peers, peer->name, (int64_t)header.note);
 	return 0;
+}
+
+/* Of thousands the detector's own messages would take minutes to tell a node that has just
+ * started. What it is told so, it will find out by itself. */
+static void hint(struct mesh *mesh, const uint8_t *entries, unsigned count)
+{
+	double now = mvd_gossip_now();
+	const struct sched_node *node;
+	uint64_t id, stamp;
+	unsigned i;
+
+	empty(&mesh->out);
+	for (i = 0; i < count; i++) {
+		gossip_peek_entry(entries + i * GOSSIP_ENTRY, &id, &stamp);
+		node = gossip_find(&mesh->table, id);
+		if (node && now - node->time < ALIVE_AGE)
+			swim_hint(&mesh->swim, id, now, &mesh->out);
+	}
+	carry_out(mesh);
 }
 
 static int take_gossip(struct mesh *mesh, const struct mesh_peer *peer,
 		       const uint8_t *bytes, size_t len)
 {
 	struct gossip_header header;
+	int rc;
 
 	if (gossip_get_header(bytes, len, &header, NULL) < 0 ||
 	    header.sender != peer->seal.id)
 		return -1;
-	return gossip_read(&mesh->table, bytes, len, mvd_gossip_now(), NULL);
+	rc = gossip_read(&mesh->table, bytes, len, mvd_gossip_now(), NULL);
+	if (rc == 0 && mesh->swim.alive < mesh->swim.count)
+		hint(mesh, bytes + GOSSIP_HEADER, header.count);
+	return rc;
 }
 
 void mesh_take(struct mesh *mesh, struct mesh_peer *peer, enum seal_kind kind,
@@ -300,6 +327,7 @@ static void end(struct mesh *mesh)
 {
 	g_clear_handle_id(&mesh->timer, g_source_remove);
 	mesh_socket(mesh, 0);
+	mesh_waiting_clear(mesh);
 	mesh_key_stop(mesh);
 	if (mesh->peers)
 		g_hash_table_unref(mesh->peers);
@@ -378,6 +406,7 @@ void mvd_gossip_roster(struct mvd *mvd)
 	if (peers_count(mvd->peers) < 2 || (!mesh->peers && begin(mesh) < 0))
 		return;
 	port = take_roster(mesh);
+	mesh->swim.note = (uint64_t)peers_serial(mvd->peers);
 	gossip_set_window(&mesh->table, window_for(mesh->swim.count + 1));
 	mesh_socket(mesh, port);
 	if (mesh->socket)

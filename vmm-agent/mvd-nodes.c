@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "vmm-agent/mvd-nodes.h"
 
+#include "net/json.h"
 #include "net/peer.h"
 #include "vmm-agent/mvd-gossip.h"
 #include "vmm-agent/mvd-node.h"
 
 #include <glib.h>
+#include <string.h>
 
 #define ANSWER_MS 4000
 #define DEAD_ANSWER_MS 1000 /* from one that is believed dead */
+/* Bytes of a node, which is some 400: thousands fit into what a client may be sent. */
+#define NODE_MAX 1500
 
 struct collection {
 	struct client *client; /* a reference */
@@ -53,7 +57,8 @@ static void on_reply(void *ctx, const struct peer_reply *reply)
 
 	if (reply->answer &&
 	    json_object_object_get_ex(reply->answer, "node", &node) &&
-	    json_object_is_type(node, json_type_object))
+	    json_object_is_type(node, json_type_object) &&
+	    strlen(json_text(node)) <= NODE_MAX)
 		json_object_get(node);
 	else
 		node = silent_node(place->name, reply->error ? reply->error :

@@ -24,6 +24,7 @@
 #include <fcntl.h>
 #include <glib-unix.h>
 #include <locale.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -229,6 +230,8 @@ static void on_roster(void *ctx)
 	mvd_gossip_roster(mvd);
 	mvd_discover_roster(mvd);
 	scheduler_wake(mvd);
+	/* To read one of thousands takes megabytes for a moment, and the next comes late. */
+	malloc_trim(0);
 }
 
 static const struct peers_handlers peers_handlers = {

@@ -173,7 +173,7 @@ static void remove_dir(void)
 {
 	static const char *const names[] = {
 		"ca.pem", "ca.key", "node.pem", "node.key", "roster.json",
-		"invites",
+		"invites", "datagram.key",
 	};
 	size_t i;
 

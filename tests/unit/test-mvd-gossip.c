@@ -12,12 +12,14 @@
 #include <cmocka.h>
 
 #define MOST 300
+#define ALL ROSTER_MAX_MEMBERS
 #define SENT_MAX 256
 
 static struct mvd mvd;
-static struct peer_info roster[MOST];
-static char names[MOST][16];
+static struct peer_info roster[ALL];
+static char names[ALL][PEER_NAME_MAX + 1];
 static unsigned members, with_key, placed;
+static int64_t newest; /* of the rosters that others say to have */
 
 static struct sent {
 	uint64_t to;
@@ -39,6 +41,19 @@ void peers_get(const struct peers *peers, unsigned index, struct peer_info *info
 {
 	(void)peers;
 	*info = roster[index];
+}
+
+int64_t peers_serial(const struct peers *peers)
+{
+	(void)peers;
+	return 7;
+}
+
+void peers_newer(struct peers *peers, const char *from, int64_t serial)
+{
+	(void)peers;
+	assert_string_equal(from, "node2");
+	newest = MAX(newest, serial);
 }
 
 struct mesh_peer *mesh_peer(const struct mesh *mesh, uint64_t id)
@@ -90,6 +105,11 @@ void mesh_send(struct mesh *mesh, uint64_t to, enum seal_kind kind, const uint8_
 	*slot = (struct sent){ .to = to, .kind = kind, .len = len };
 	memcpy(slot->bytes, bytes, len);
 	sent_count++;
+}
+
+void mesh_waiting_clear(struct mesh *mesh)
+{
+	(void)mesh;
 }
 
 void mesh_greet_all(struct mesh *mesh)
@@ -161,7 +181,7 @@ static uint64_t id_of(unsigned number)
 }
 
 /* A message of one entry, from a member. */
-static void hear_load(unsigned from, unsigned about, uint64_t stamp)
+static void hear_aged_load(unsigned from, unsigned about, uint64_t stamp, double age)
 {
 	struct gossip_header header = { .sender = id_of(from), .count = 1 };
 	struct sched_node node = vector();
@@ -169,9 +189,14 @@ static void hear_load(unsigned from, unsigned about, uint64_t stamp)
 
 	node.id = id_of(about);
 	gossip_put_header(bytes, &header);
-	gossip_put_entry(bytes + GOSSIP_HEADER, &node, stamp, 1);
+	gossip_put_entry(bytes + GOSSIP_HEADER, &node, stamp, age);
 	mesh_take(mvd.mesh, mesh_peer(mvd.mesh, id_of(from)), SEAL_GOSSIP, bytes,
 		  sizeof(bytes));
+}
+
+static void hear_load(unsigned from, unsigned about, uint64_t stamp)
+{
+	hear_aged_load(from, about, stamp, 1);
 }
 
 static void hear_news(unsigned from, unsigned sender, unsigned about, enum swim_state state)
@@ -302,6 +327,31 @@ static void the_dead_are_gone(void **state)
 	assert_true(known(3)->cpus == 4);
 }
 
+/* Whoever has a newer roster says so with each of the detector's messages, this node too. */
+static void rosters_are_compared(void **state)
+{
+	struct swim_header header = { .kind = SWIM_PING, .sender = id_of(2),
+				      .target = id_of(1), .sequence = 1, .note = 9 };
+	uint8_t bytes[SWIM_HEADER];
+
+	(void)state;
+	set_roster(4);
+	mvd_gossip_roster(&mvd);
+	newest = 0;
+	swim_put_header(bytes, &header);
+	mesh_take(mvd.mesh, mesh_peer(mvd.mesh, id_of(2)), SEAL_SWIM, bytes, sizeof(bytes));
+	assert_int_equal(newest, 9);
+	assert_int_equal(sent_count, 1);
+	assert_int_equal(swim_get_header(sent[0].bytes, sent[0].len, &header, NULL), 0);
+	assert_int_equal(header.note, 7);
+	/* No number of a roster. */
+	header = (struct swim_header){ .kind = SWIM_PING, .sender = id_of(2),
+				       .target = id_of(1), .sequence = 2, .note = UINT64_MAX };
+	swim_put_header(bytes, &header);
+	mesh_take(mvd.mesh, mesh_peer(mvd.mesh, id_of(2)), SEAL_SWIM, bytes, sizeof(bytes));
+	assert_int_equal(newest, 9);
+}
+
 /* A member seals what it sends; it is not another one inside. */
 static void nobody_speaks_for_another(void **state)
 {
@@ -356,6 +406,57 @@ static void large_windows_are_split(void **state)
 	sent_count = 0;
 	gossip_to(mvd.mesh, 1);
 	assert_int_equal(sent_count, 1);
+}
+
+/* As many as a cluster may have, with names as long as they may be. */
+static void knows_thousands(void **state)
+{
+	static const char a[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+	const struct sched_node *nodes;
+	struct gossip_header header = { .count = 1 };
+	struct sched_node said = vector(), own = vector();
+	uint8_t bytes[GOSSIP_HEADER + GOSSIP_ENTRY];
+	unsigned i, count;
+
+	(void)state;
+	set_roster(ALL);
+	for (i = 1; i < ALL; i++)
+		g_snprintf(names[i], sizeof(names[i]), "%s%08u", a, i);
+	assert_int_equal(strlen(names[1]), PEER_NAME_MAX);
+	mvd_gossip_roster(&mvd);
+	mvd_gossip_own(&mvd, &own);
+	assert_int_equal(placed, ALL - 1);
+	for (i = 1; i < ALL; i++) {
+		header.sender = said.id = mvd_gossip_id(names[i]);
+		gossip_put_header(bytes, &header);
+		gossip_put_entry(bytes + GOSSIP_HEADER, &said, 10, 1);
+		mesh_take(mvd.mesh, mesh_peer(mvd.mesh, said.id), SEAL_GOSSIP, bytes,
+			  sizeof(bytes));
+		assert_string_equal(mvd_gossip_name(&mvd, said.id), names[i]);
+		assert_string_equal(mvd_gossip_state(&mvd, names[i]), "alive");
+	}
+	nodes = mvd_gossip_nodes(&mvd, &count);
+	assert_int_equal(count, ALL);
+	assert_int_equal(nodes[0].id, id_of(1));
+	assert_int_equal(mvd.mesh->swim.alive, ALL - 1);
+	gossip_to(mvd.mesh, 1);
+	assert_int_equal(sent_count, (GOSSIP_WINDOW_MAX + ENTRIES - 1) / ENTRIES);
+}
+
+/* Whose load is new is alive, even if the detector has not heard of it; an old one says
+ * nothing, and of the dead the detector knows better. */
+static void new_loads_are_signs_of_life(void **state)
+{
+	(void)state;
+	set_roster(5);
+	mvd_gossip_roster(&mvd);
+	hear_load(2, 3, 10);
+	assert_string_equal(mvd_gossip_state(&mvd, "node3"), "alive");
+	hear_aged_load(2, 4, 10, ALIVE_AGE + 1);
+	assert_string_equal(mvd_gossip_state(&mvd, "node4"), "unseen");
+	hear_news(2, 2, 5, SWIM_DEAD);
+	hear_load(2, 5, 10);
+	assert_string_equal(mvd_gossip_state(&mvd, "node5"), "dead");
 }
 
 static void urgent_goes_at_once(void **state)
@@ -449,8 +550,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(names_and_numbers, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(knows_what_it_hears, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(the_dead_are_gone, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(rosters_are_compared, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(nobody_speaks_for_another, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(large_windows_are_split, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(knows_thousands, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(new_loads_are_signs_of_life, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(urgent_goes_at_once, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_new_name_is_another_node, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(shows_its_counters, set_up, tear_down),

@@ -447,6 +447,63 @@ static void refuses_long_lines(void **state)
 	raw_clear(&raw);
 }
 
+/* A newer roster was promised, so its line may be long; what it is parsed into may not. */
+static void refuses_long_lines_that_are_no_text(void **state)
+{
+	struct raw raw = { .own = certificate_of(&nodes[1]) };
+	g_autofree char *first = hello("ask", 99);
+	GString *says = g_string_new(first);
+
+	(void)state;
+	g_string_append(says, "{\"roster\":{\"roster\":[");
+	while (says->len < 2 * PEER_MAX_LINE)
+		g_string_append(says, "[],");
+	g_string_append(says, "[]],\"signature\":\"\"}}\n");
+	raw.says = says->str;
+	raw_try(&raw);
+	log_says("what is no message");
+	raw_clear(&raw);
+	/* Nor longer than the longest roster. */
+	g_string_truncate(says, strlen(first));
+	g_string_append(says, "{\"roster\":{\"roster\":\"");
+	while (says->len < 2 * ROSTER_MAX_ENVELOPE)
+		g_string_append(says, "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx");
+	raw = (struct raw){ .own = certificate_of(&nodes[1]), .says = says->str };
+	raw_try(&raw);
+	log_says("a line that is too long");
+	raw_clear(&raw);
+	g_string_free(says, TRUE);
+}
+
+/* Once it has come, ordinary lines are short again. */
+static void refuses_long_lines_after_a_roster(void **state)
+{
+	struct raw raw = { .own = certificate_of(&nodes[1]) };
+	struct err err = { 0 };
+	struct cluster *cluster = cluster_load(nodes[0].dir, &err);
+	g_autofree char *key = NULL, *path = NULL, *first = hello("ask", 3), *says = NULL;
+	g_autofree char *tail = g_strnfill(2 * PEER_MAX_LINE, 'x');
+	struct json_object *envelope;
+	struct roster *roster;
+
+	(void)state;
+	path = g_build_filename(nodes[0].dir, "ca.key", NULL);
+	assert_true(g_file_get_contents(path, &key, NULL, NULL));
+	roster = roster_copy(cluster->roster);
+	roster->serial = 3;
+	envelope = roster_seal(roster, key, &err);
+	says = g_strdup_printf("%s{\"roster\":%s}\n{\"id\":1,\"ask\":{\"op\":\"%s\"}}\n", first,
+			       json_text(envelope), tail);
+	raw.says = says;
+	raw_try(&raw);
+	assert_int_equal(peers_serial(nodes[0].peers), 3);
+	assert_int_equal(nodes[0].questions, 0);
+	raw_clear(&raw);
+	json_object_put(envelope);
+	roster_free(roster);
+	cluster_free(cluster);
+}
+
 /* A member whose questions are none. */
 static void refuses_bad_questions(void **state)
 {
@@ -559,6 +616,8 @@ int main(void)
 		TEST(refuses_replaced_ones),
 		TEST(refuses_unknown_names),
 		TEST(takes_no_false_roster),
+		TEST(refuses_long_lines_that_are_no_text),
+		TEST(refuses_long_lines_after_a_roster),
 		TEST(refuses_no_certificate),
 		TEST(caller_refuses_the_called),
 		TEST(refuses_to_admit),

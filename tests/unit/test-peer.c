@@ -3,6 +3,9 @@
  * rosters, and members that are removed. */
 #include "tests/unit/peer-pair.h"
 
+#include "net/cluster-file.h"
+#include "net/json.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -254,6 +257,125 @@ static void rosters_are_brought(void **state)
 	pair_down();
 }
 
+/* Somebody who is never there, whose name and address are as long as may be. */
+static struct roster_member absent(unsigned number)
+{
+	struct roster_member member = { .port = 65535 };
+
+	memset(member.name, 'n', PEER_NAME_MAX);
+	memset(member.address, 'a', ROSTER_ADDRESS_MAX);
+	memset(member.fingerprint, 'f', PKI_FINGERPRINT_SIZE - 1);
+	g_snprintf(member.name + PEER_NAME_MAX - 8, 9, "%08u", number);
+	g_snprintf(member.address + ROSTER_ADDRESS_MAX - 8, 9, "%08u", number);
+	g_snprintf(member.fingerprint + PKI_FINGERPRINT_SIZE - 9, 9, "%08u", number);
+	return member;
+}
+
+/* The first's roster gets so many members. */
+static void fill_roster(unsigned count)
+{
+	struct err err = { 0 };
+	struct cluster *cluster = cluster_load(nodes[0].dir, &err);
+	g_autofree char *key = cluster_file_read(nodes[0].dir, "ca.key", PKI_MAX_PEM, &err);
+	struct roster *roster = roster_copy(cluster->roster);
+	struct json_object *envelope;
+
+	while (roster->count < count) {
+		struct roster_member member = absent(roster->count);
+
+		assert_int_equal(roster_add(roster, &member, &err), 0);
+	}
+	envelope = roster_seal(roster, key, &err);
+	assert_int_equal(cluster_file_write(nodes[0].dir, "roster.json",
+					    json_text(envelope), &err), 0);
+	json_object_put(envelope);
+	roster_free(roster);
+	cluster_free(cluster);
+}
+
+/* To a member that is connected, to one that was away, and to one that joins. */
+static void the_largest_roster_spreads(void **state)
+{
+	struct heard heard = { 0 };
+	struct err err = { 0 };
+
+	(void)state;
+	pair_up();
+	ask(&nodes[0], "two", "echo", "", &heard);
+	fill_roster(ROSTER_MAX_MEMBERS - 2);
+	assert_int_equal(peers_reload(nodes[0].peers, &err), 0);
+	LOOP_UNTIL(peers_count(nodes[1].peers) == ROSTER_MAX_MEMBERS - 2);
+	node_stop(&nodes[1]);
+	fill_roster(ROSTER_MAX_MEMBERS - 1);
+	assert_int_equal(peers_reload(nodes[0].peers, &err), 0);
+	node_start(&nodes[1]);
+	assert_int_equal(peers_count(nodes[1].peers), ROSTER_MAX_MEMBERS - 2);
+	ask(&nodes[1], "one", "echo", "hello", &heard);
+	assert_string_equal(heard.text, "hello");
+	assert_int_equal(peers_count(nodes[1].peers), ROSTER_MAX_MEMBERS - 1);
+	node_join(&nodes[2], "three");
+	LOOP_UNTIL(peers_count(nodes[1].peers) == ROSTER_MAX_MEMBERS);
+	node_start(&nodes[2]);
+	ask(&nodes[2], "two", "echo", "hello", &heard);
+	assert_string_equal(heard.text, "hello");
+	heard_clear(&heard);
+	pair_down();
+}
+
+/* Each is called in its turn, and each question has an end. */
+static void asks_all_of_many(void **state)
+{
+	static struct heard heard[300];
+	struct err err = { 0 };
+	struct peer_info info;
+	unsigned i;
+
+	(void)state;
+	memset(heard, 0, sizeof(heard));
+	pair_up();
+	fill_roster(G_N_ELEMENTS(heard));
+	assert_int_equal(peers_reload(nodes[0].peers, &err), 0);
+	/* Not itself, which is the first. */
+	for (i = 1; i < G_N_ELEMENTS(heard); i++) {
+		peers_get(nodes[0].peers, i, &info);
+		peer_ask(nodes[0].peers, info.name, body_new("echo", "x"), 10000, on_reply,
+			 &heard[i]);
+	}
+	for (i = 1; i < G_N_ELEMENTS(heard); i++) {
+		LOOP_UNTIL(heard[i].done);
+		if (i == 1)
+			assert_string_equal(heard[i].text, "x");
+		else
+			says(&heard[i], "cannot connect");
+		heard_clear(&heard[i]);
+	}
+	pair_down();
+}
+
+/* Elsewhere than in net/peer*.c a member says that it has a newer one. */
+static void a_newer_roster_is_fetched(void **state)
+{
+	struct err err = { 0 };
+
+	(void)state;
+	pair_up();
+	node_stop(&nodes[1]);
+	node_join(&nodes[2], "three");
+	node_start(&nodes[1]);
+	node_start(&nodes[2]);
+	peers_newer(nodes[1].peers, "one", 2); /* no news */
+	peers_newer(nodes[1].peers, "nobody", 9);
+	assert_false(peers_is_member(nodes[1].peers, "three"));
+	peers_newer(nodes[1].peers, "one", 3);
+	LOOP_UNTIL(peers_is_member(nodes[1].peers, "three"));
+	/* Who lies about it is asked, and no more. */
+	peers_newer(nodes[1].peers, "three", 1000);
+	assert_int_equal(peers_reload(nodes[0].peers, &err), 0);
+	LOOP_UNTIL(peers_count(nodes[0].peers) == 3);
+	assert_int_equal(peers_serial(nodes[1].peers), 3);
+	pair_down();
+}
+
 static void remove_member(const char *name)
 {
 	struct err err = { 0 };
@@ -363,6 +485,9 @@ int main(void)
 		cmocka_unit_test(no_cluster_yet),
 		cmocka_unit_test(rosters_spread),
 		cmocka_unit_test(rosters_are_brought),
+		cmocka_unit_test(the_largest_roster_spreads),
+		cmocka_unit_test(asks_all_of_many),
+		cmocka_unit_test(a_newer_roster_is_fetched),
 		cmocka_unit_test(removed_member_is_told),
 		cmocka_unit_test(removed_member_is_refused),
 		cmocka_unit_test(port_is_taken),

@@ -85,44 +85,101 @@ static void reads_what_it_writes(void **state)
 	roster_free(again);
 }
 
-/* As many members as may be, with short names, still fit into a line. */
-static void is_bounded(void **state)
+/* A name or an address of the full length, ending in a number. */
+static void fill(char *text, size_t len, unsigned number)
 {
-	struct roster *roster = roster_of(ROSTER_MAX_MEMBERS), *again;
+	g_autofree char *end = g_strdup_printf("%08u", number);
+
+	memset(text, 'a', len - 8);
+	memcpy(text + len - 8, end, 9);
+}
+
+/* As many members as may be, all with names and addresses as long as may be. */
+static struct roster *largest_roster(void)
+{
+	struct roster *roster = roster_new("n0");
+	struct roster_member member = member_new("n", '0');
+	unsigned i;
+
+	fill(roster->authority, PEER_NAME_MAX, 0);
+	for (i = 0; i < ROSTER_MAX_MEMBERS; i++) {
+		fill(member.name, PEER_NAME_MAX, i);
+		fill(member.address, ROSTER_ADDRESS_MAX, i);
+		member.port = 65535;
+		snprintf(member.fingerprint, 9, "%08x", i);
+		member.fingerprint[8] = 'f';
+		assert_int_equal(roster_add(roster, &member, NULL), 0);
+	}
+	roster->serial = INT64_MAX;
+	return roster;
+}
+
+static void the_largest_is_taken(void **state)
+{
+	struct roster *roster = largest_roster(), *again;
 	struct roster_member one_more = member_new("more", 'f');
-	g_autofree char *text = roster_text(roster, NULL), *key = NULL;
-	g_autofree char *ca = NULL;
-	struct json_object *envelope = NULL;
+	g_autofree char *key = NULL, *ca = NULL, *text = NULL;
+	struct json_object *envelope, *read;
 	struct err err = { 0 };
+
+	(void)state;
+	assert_int_equal(roster_add(roster, &one_more, &err), -1);
+	assert_non_null(strstr(err.text, "at most 4096"));
+	assert_int_equal(pki_make_ca("a", PKI_YEAR_S, &key, &ca, &err), 0);
+	envelope = roster_seal(roster, key, &err);
+	if (!envelope)
+		fail_msg("%s", err.text);
+	text = g_strdup(json_text(envelope));
+	assert_in_range(strlen(text), ROSTER_MAX_ENVELOPE * 9 / 10, ROSTER_MAX_ENVELOPE);
+	read = json_parse_object(text, strlen(text));
+	again = roster_open(read, ca, &err);
+	if (!again)
+		fail_msg("%s", err.text);
+	assert_int_equal(again->count, ROSTER_MAX_MEMBERS);
+	assert_memory_equal(again->members, roster->members,
+			    roster->count * sizeof(*roster->members));
+	assert_ptr_equal(roster_find(again, again->members[4000].name),
+			 &again->members[4000]);
+	json_object_put(read);
+	json_object_put(envelope);
+	roster_free(again);
+	roster_free(roster);
+}
+
+/* The most quotation marks for their length: an envelope has two bytes for each. */
+static void short_names_take_little(void **state)
+{
+	struct roster *roster = roster_of(ROSTER_MAX_MEMBERS);
+	g_autofree char *key = NULL, *ca = NULL;
+	struct json_object *envelope;
+	struct err err = { 0 };
+
+	(void)state;
+	assert_int_equal(pki_make_ca("a", PKI_YEAR_S, &key, &ca, &err), 0);
+	envelope = roster_seal(roster, key, &err);
+	assert_non_null(envelope);
+	assert_true(strlen(json_text(envelope)) < ROSTER_MAX_ENVELOPE);
+	json_object_put(envelope);
+	roster_free(roster);
+}
+
+static void copies_and_removals_find(void **state)
+{
+	struct roster *roster = roster_of(300), *copy = roster_copy(roster);
+	struct roster_member member = member_new("N250", 'a');
 	unsigned i;
 
 	(void)state;
-	assert_non_null(text);
-	again = roster_parse(text, strlen(text), &err);
-	assert_non_null(again);
-	assert_int_equal(again->count, ROSTER_MAX_MEMBERS);
-	roster_free(again);
-	assert_int_equal(roster_add(roster, &one_more, &err), -1);
-	assert_non_null(strstr(err.text, "at most"));
-	/* With names of the full length it is refused, not cut. */
-	for (i = 0; i < roster->count; i++) {
-		memset(roster->members[i].address, 'a', ROSTER_ADDRESS_MAX);
-		memset(roster->members[i].name, 'b', PEER_NAME_MAX);
-	}
-	assert_null(roster_text(roster, &err));
-	assert_non_null(strstr(err.text, "too long"));
-	/* The longest one that is accepted goes through a line of the protocol. */
-	assert_int_equal(pki_make_ca("a", PKI_YEAR_S, &key, &ca, &err), 0);
-	for (i = 0; i < roster->count && !envelope; i++) {
-		envelope = roster_seal(roster, key, &err);
-		roster->members[i].address[1] = '\0';
-	}
-	assert_non_null(envelope);
-	assert_true(i > 1);
-	assert_in_range(strlen(json_text(envelope)), ROSTER_MAX_TEXT * 9 / 10,
-			PEER_MAX_LINE - 4096);
-	json_object_put(envelope);
+	assert_int_equal(roster_remove(copy, "n100", NULL), 0);
+	assert_int_equal(roster_remove(copy, "n250", NULL), 0);
+	assert_int_equal(roster_add(copy, &member, NULL), 0);
 	roster_free(roster);
+	assert_null(roster_find(copy, "n100"));
+	for (i = 0; i < copy->count; i++)
+		assert_ptr_equal(roster_find(copy, copy->members[i].name),
+				 &copy->members[i]);
+	assert_string_equal(roster_find(copy, "n250")->fingerprint, member.fingerprint);
+	roster_free(copy);
 }
 
 static void refused(const char *text, size_t len)
@@ -271,7 +328,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(adds_and_removes),
 		cmocka_unit_test(reads_what_it_writes),
-		cmocka_unit_test(is_bounded),
+		cmocka_unit_test(the_largest_is_taken),
+		cmocka_unit_test(short_names_take_little),
+		cmocka_unit_test(copies_and_removals_find),
 		cmocka_unit_test(refuses_bad_text),
 		cmocka_unit_test(refuses_too_much),
 		cmocka_unit_test(checks_signatures),

@@ -344,6 +344,32 @@ static void slander_is_refuted(void **state)
 	assert_true(agents[0].incarnation < 1000);
 }
 
+/* What something else shows counts of one that nobody has told of, and is passed on to nobody. */
+static void hints_are_no_news(void **state)
+{
+	static struct swim_out out;
+	struct swim_update death = { .id = 3, .accuser = 2, .state = SWIM_DEAD };
+
+	(void)state;
+	cluster(4, true);
+	receive(&agents[0], SWIM_ACK, 2, &death, &out);
+	agents[0].hot_count = 0;
+	out.packet_count = out.change_count = 0;
+	swim_hint(&agents[0], 3, now, &out);
+	swim_hint(&agents[0], 9, now, &out);
+	assert_int_equal(out.change_count, 0);
+	assert_int_equal(state_of(1, 3), SWIM_DEAD);
+	swim_hint(&agents[0], 4, now, &out);
+	assert_int_equal(out.change_count, 1);
+	assert_int_equal(state_of(1, 4), SWIM_ALIVE);
+	assert_int_equal(agents[0].hot_count, 0);
+	assert_int_equal(out.packet_count, 0);
+	/* Whoever knows better is believed. */
+	death.id = 4;
+	receive(&agents[0], SWIM_ACK, 2, &death, &out);
+	assert_int_equal(state_of(1, 4), SWIM_DEAD);
+}
+
 static void strangers_are_refused(void **state)
 {
 	static struct swim_out out;
@@ -450,6 +476,7 @@ int main(void)
 		cmocka_unit_test_teardown(partition_heals, tear_down),
 		cmocka_unit_test_teardown(removed_is_forgotten, tear_down),
 		cmocka_unit_test_teardown(slander_is_refuted, tear_down),
+		cmocka_unit_test_teardown(hints_are_no_news, tear_down),
 		cmocka_unit_test_teardown(strangers_are_refused, tear_down),
 		cmocka_unit_test_teardown(is_no_amplifier, tear_down),
 		cmocka_unit_test(updates_keep_their_numbers),
