@@ -78,8 +78,19 @@ static struct candidate consider(const struct sched_view *view,
 	return candidate;
 }
 
-/* Slowdowns that the move saves, its price taken off; -INFINITY when it cannot be. */
-static double net_gain(const struct sched_view *view, const struct candidate *candidate,
+/* Slowdowns that a move there must gain: what so many CPU seconds take there. */
+static double margin_at(const struct sched_view *view, const struct candidate *candidate,
+			const struct sched_node *node)
+{
+	return view->policy->margin / sched_speed(&candidate->ask, node);
+}
+
+/*
+ * Slowdowns that the move saves, its price and the margin taken off, or -INFINITY when it
+ * cannot be. So the margins of fast and slow targets can be compared: it is what the move
+ * gains even if so much more work is there than was thought.
+ */
+static double sure_gain(const struct sched_view *view, const struct candidate *candidate,
 		       const struct sched_node *node)
 {
 	const struct sched_policy *policy = view->policy;
@@ -91,7 +102,8 @@ static double net_gain(const struct sched_view *view, const struct candidate *ca
 		return -INFINITY;
 	there = sched_cost(&candidate->ask, policy, node, view->bandwidth);
 	return candidate->here - there -
-	       policy->payback * candidate->price / candidate->remaining;
+	       policy->payback * candidate->price / candidate->remaining -
+	       margin_at(view, candidate, node);
 }
 
 static const struct sched_node *peer_of(const struct sched_view *view,
@@ -111,18 +123,18 @@ static const struct sched_node *target_of(const struct sched_view *view,
 	unsigned i;
 
 	for (i = 0; i < range.count; i++)
-		sched_pick_best(&pick, -net_gain(view, candidate,
-						 peer_of(view, &range, i)));
+		sched_pick_best(&pick, -sure_gain(view, candidate,
+						  peer_of(view, &range, i)));
 	if (pick.best == INFINITY)
 		return NULL;
 	limit = pick.best + view->policy->equal * candidate->here;
 	for (i = 0; i < range.count; i++) {
 		const struct sched_node *node = peer_of(view, &range, i);
 
-		if (-net_gain(view, candidate, node) <= limit)
+		if (-sure_gain(view, candidate, node) <= limit)
 			sched_pick_one(&pick, draw, node->id, i);
 	}
-	*gain = net_gain(view, candidate, peer_of(view, &range, pick.index));
+	*gain = sure_gain(view, candidate, peer_of(view, &range, pick.index));
 	return peer_of(view, &range, pick.index);
 }
 
@@ -132,8 +144,7 @@ static struct sched_reason facts(const struct sched_view *view,
 				 const struct sched_node *node)
 {
 	struct sched_reason reason = { .here = candidate->here,
-				       .cost = view->policy->payback * candidate->price,
-				       .need = view->policy->margin };
+				       .cost = view->policy->payback * candidate->price };
 
 	if (!node) {
 		reason.why = view->count ? SCHED_WHY_NOWHERE : SCHED_WHY_ALONE;
@@ -141,12 +152,12 @@ static struct sched_reason facts(const struct sched_view *view,
 	}
 	reason.node = node->id;
 	reason.there = sched_cost(&candidate->ask, view->policy, node, view->bandwidth);
+	reason.need = margin_at(view, candidate, node);
 	reason.gain = (reason.here - reason.there) * candidate->remaining;
 	return reason;
 }
 
-static enum sched_why why_stay(const struct sched_reason *facts, double gain,
-			       double margin)
+static enum sched_why why_stay(const struct sched_reason *facts, double gain)
 {
 	if (facts->node == 0)
 		return facts->why;
@@ -154,7 +165,7 @@ static enum sched_why why_stay(const struct sched_reason *facts, double gain,
 		return SCHED_WHY_BETTER;
 	if (facts->gain <= facts->cost)
 		return SCHED_WHY_PRICE;
-	return gain <= margin ? SCHED_WHY_MARGIN : SCHED_WHY_NEXT;
+	return gain <= 0 ? SCHED_WHY_MARGIN : SCHED_WHY_NEXT;
 }
 
 /* The best so far, while the jobs are gone through. */
@@ -162,7 +173,7 @@ struct search {
 	const struct sched_view *view;
 	const struct sched_link *link;
 	uint64_t draw;
-	double most; /* slowdowns */
+	double most; /* slowdowns, beyond the margin */
 	struct sched_move move;
 	struct sched_reason *reasons;
 };
@@ -205,7 +216,7 @@ static void look_at(struct search *search, const struct sched_job *job, unsigned
 		take(search, index, &candidate, node, reason);
 		return;
 	}
-	reason.why = why_stay(&reason, gain, search->view->policy->margin);
+	reason.why = why_stay(&reason, gain);
 	set_reason(search, index, reason);
 }
 
@@ -217,7 +228,7 @@ struct sched_move sched_balance(const struct sched_view *view,
 {
 	struct search search = {
 		.view = view, .link = link, .reasons = reasons,
-		.draw = sched_random_next(random), .most = view->policy->margin,
+		.draw = sched_random_next(random),
 	};
 	struct range range = some(count, reasons ? count : SCHED_LOOK_JOBS, search.draw);
 	unsigned i;

@@ -4,7 +4,9 @@
  *
  * A move has to be worth it: what the job would cost less there (its own
  * delay and that of others), times the CPU time that it probably still needs, must
- * exceed what moving costs. "Nothing is worth moving" is the usual answer, with
+ * exceed what moving costs, and by a margin: what so many CPU seconds take at the
+ * target with nobody else there, the same part of the job's work on fast nodes and
+ * slow ones. "Nothing is worth moving" is the usual answer, with
  * the reason for each job.
  */
 #ifndef MV_SCHED_BALANCE_H

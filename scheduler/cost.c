@@ -32,9 +32,14 @@ static double demand_cost(const struct sched_node *node, double speed, double de
 	return demand * fmax(1, demand / node->cpus) / speed;
 }
 
+double sched_speed(const struct sched_ask *ask, const struct sched_node *node)
+{
+	return fmin(node->speed, ask->speed);
+}
+
 static double cpu_cost(const struct sched_ask *ask, const struct sched_node *node)
 {
-	double demand = node->others, speed = fmin(node->speed, ask->speed);
+	double demand = node->others, speed = sched_speed(ask, node);
 	unsigned i;
 
 	for (i = 0; i < SCHED_CLASSES; i++)

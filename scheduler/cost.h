@@ -46,6 +46,9 @@ struct sched_ask {
 void sched_ask(struct sched_ask *ask, const struct sched_policy *policy,
 	       const struct sched_job *job, const struct sched_node *self);
 
+/* How fast the node is believed to be. */
+double sched_speed(const struct sched_ask *ask, const struct sched_node *node);
+
 /* Marginal cost of the job at a node that it is not part of; INFINITY when its memory
  * does not fit. `bandwidth` of the network, bytes/s. */
 double sched_cost(const struct sched_ask *ask, const struct sched_policy *policy,

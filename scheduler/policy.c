@@ -10,7 +10,7 @@
 const struct sched_policy_entry sched_policy_entries[] = {
 	ENTRY(youngest, "s", 0.01, 60, 1, "CPU time a job that begins is taken to have had"),
 	ENTRY(memory_price, "", 0, 1000, 1, "slowdowns for all the memory of a node"),
-	ENTRY(margin, "", 0, 100, 0.8, "slowdowns that a move must gain, its price taken off"),
+	ENTRY(margin, "", 0, 100, 0.8, "CPU seconds at the target, for each of work, that a move must gain"),
 	ENTRY(payback, "", 1, 100, 2, "times its cost that a move must gain"),
 	ENTRY(equal, "", 0, 1, 0.1, "share by which targets may differ and be equal"),
 	ENTRY(residency, "s", 0, 86400, 3, "that a job stays where it came to"),

@@ -13,7 +13,8 @@
 struct sched_policy {
 	double youngest;      /* CPU seconds a job that begins is taken to have had */
 	double memory_price;  /* slowdowns for all the memory of a node */
-	double margin;        /* slowdowns that a move must gain, its price taken off */
+	double margin;        /* that a move must gain, its price taken off: CPU seconds at
+				 the target for each CPU second of the job's work */
 	double payback;       /* times its cost that a move must gain */
 	double equal;         /* share by which targets may differ and be equal */
 	double residency;     /* s that a job stays where it came to */

@@ -25,7 +25,7 @@ enum sched_why {
 	SCHED_WHY_BEST,       /* here, there */
 	SCHED_WHY_WAITS,      /* no node can take it; need, have: the most free memory */
 	/* why a job moves */
-	SCHED_WHY_BALANCE,    /* here, there, gain, cost */
+	SCHED_WHY_BALANCE,    /* here, there, gain, cost, need */
 	SCHED_WHY_USHER,      /* memory is short: need, have */
 	SCHED_WHY_ROOM,       /* for a job that fits nowhere: need, have */
 	SCHED_WHY_DRAIN,
@@ -49,7 +49,7 @@ struct sched_reason {
 	uint64_t node; /* that it is about, 0: none */
 	double here, there; /* cost of the job where it is, and there, in slowdowns */
 	double gain, cost;  /* of a move, s */
-	double need, have;  /* bytes or seconds */
+	double need, have;  /* bytes, seconds or slowdowns */
 };
 
 /* A short word for scripts, as "balance". */

@@ -71,7 +71,7 @@ bool links_allow(const struct sched_policy *policy, const struct sched_link *lin
 	if (reason->why != SCHED_WHY_BALANCE || !(gained > 0) || !(reason->gain > 0))
 		return true;
 	price = policy->payback * sched_move_price(&move->forecast, link);
-	if (gained - price * gained / reason->gain > policy->margin)
+	if (gained - price * gained / reason->gain > reason->need)
 		return true;
 	reason->why = SCHED_WHY_PRICE;
 	reason->cost = price;

@@ -87,6 +87,23 @@ static void learns_each_link(void **state)
 	links_clear(&links);
 }
 
+/* The margin of a move is that of its target, as the decision has found it. */
+static void allows_what_the_target_is_worth(void **state)
+{
+	struct sched_link link = { .bandwidth = 1e9, .stop = 0.1 };
+	struct sched_job job = { .age = 1000, .touched = 0x1p20 };
+	struct sched_move move = { .reason = { .why = SCHED_WHY_BALANCE, .here = 0.5,
+					       .there = 0.25, .gain = 250, .need = 0.2 } };
+	struct sched_policy policy;
+
+	(void)state;
+	sched_policy_default(&policy);
+	assert_true(links_allow(&policy, &link, &job, &move));
+	move.reason.need = 0.3;
+	assert_false(links_allow(&policy, &link, &job, &move));
+	assert_int_equal(move.reason.why, SCHED_WHY_PRICE);
+}
+
 static void owner_types(const char *root)
 {
 	struct owner *owner = load_owner(s()->load);
@@ -254,6 +271,7 @@ int main(void)
 		TEST(has_nothing_to_move),
 		TEST(waits_after_a_failure),
 		TEST(learns_each_link),
+		TEST(allows_what_the_target_is_worth),
 		TEST(the_owner_comes_and_goes),
 		TEST(the_owner_sends_away_while_there),
 		TEST(avoids_a_slow_link),

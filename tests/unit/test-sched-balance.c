@@ -40,7 +40,7 @@ static void check_gain(const struct world *world, const struct sched_move *move)
 	struct sched_node here = without(world, job);
 	double gain = world_cost(world, job, &here) - world_cost(world, job, move->node);
 
-	assert_true(gain > world->policy.margin);
+	assert_true(gain > world->policy.margin / move->node->speed);
 	assert_true(gain * sched_remaining(job->age, world->policy.youngest) >
 		    world->policy.payback * move->forecast.delay);
 	assert_true(move->cost == world_cost(world, job, move->node));
