@@ -337,11 +337,97 @@ static void slander_is_refuted(void **state)
 	run(20);
 	assert_true(all_well());
 	assert_true(agents[1].incarnation > 0);
-	/* A number far beyond is not chased: it would end soon. */
+	/* Numbers go round: this one is behind, and nobody's who knows the node. */
 	lie.incarnation = UINT32_MAX - 1;
 	lie.id = 1;
 	receive(&agents[0], SWIM_ACK, 3, &lie, &out);
 	assert_true(agents[0].incarnation < 1000);
+}
+
+static void slander(uint64_t at, uint64_t whom, enum swim_state state, uint32_t incarnation)
+{
+	static struct swim_out out;
+	struct swim_update lie = { .id = whom, .accuser = 3, .state = state,
+				   .incarnation = incarnation };
+
+	receive(&agents[at - 1], SWIM_ACK, 3, &lie, &out);
+	carry(at, &out);
+}
+
+static const uint32_t far[] = { 0, 1, 1000, UINT32_MAX / 4, UINT32_MAX / 4 + 2, 1u << 30,
+				INT32_MAX - 1, INT32_MAX, 1u << 31, (1u << 31) + 1,
+				UINT32_MAX / 4 * 3, UINT32_MAX - 1, UINT32_MAX };
+
+/* One member's word does not keep a node dead, however far ahead it is dated. */
+static void no_slander_lasts(void **state)
+{
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < sizeof(far) / sizeof(far[0]); i++) {
+		cluster(8, true);
+		run(20);
+		slander(1, 2, SWIM_DEAD, far[i]);
+		run(10);
+		assert_true(all_see(2, SWIM_ALIVE));
+		/* Said to it alone, it is heard of with its new number all the same. */
+		slander(2, 2, SWIM_DEAD, agents[1].incarnation + far[i]);
+		slander(1, 2, SWIM_SUSPECT, seen(1, 2)->incarnation);
+		run(10);
+		assert_true(all_see(2, SWIM_ALIVE));
+	}
+}
+
+/* Again and again, each time as far as it is believed, and others elsewhere. */
+static void repeated_slander_ends(void **state)
+{
+	unsigned round;
+	uint64_t at;
+
+	(void)state;
+	cluster(8, true);
+	run(20);
+	for (round = 0; round < 40; round++) {
+		slander(1, 2, SWIM_DEAD, seen(1, 2)->incarnation + INT32_MAX);
+		run(0.5);
+	}
+	run(10);
+	assert_true(all_see(2, SWIM_ALIVE));
+	for (at = 4; at <= 8; at++)
+		for (round = 0; round < at; round++)
+			slander(at, 2, SWIM_DEAD, seen(at, 2)->incarnation + far[at]);
+	for (at = 4; at <= 8; at++)
+		slander(at, 2, SWIM_ALIVE, seen(at, 2)->incarnation + UINT32_MAX / 3);
+	for (at = 4; at <= 8; at++)
+		slander(at, 2, SWIM_DEAD, seen(at, 2)->incarnation + (uint32_t)at);
+	run(30);
+	assert_true(all_see(2, SWIM_ALIVE));
+}
+
+/* Who starts anew begins at 0, and who joins late knows no number of anybody. */
+static void restart_amid_slander(void **state)
+{
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < sizeof(far) / sizeof(far[0]); i++) {
+		cluster(8, true);
+		run(20);
+		slander(1, 2, SWIM_ALIVE, far[i]);
+		run(5);
+		restart(2);
+		restart(7);
+		slander(7, 2, SWIM_DEAD, far[i]);
+		slander(4, 2, SWIM_DEAD, far[i]);
+		run(10);
+		assert_true(all_see(2, SWIM_ALIVE));
+		kill_node(2);
+		run(60);
+		assert_true(all_see(2, SWIM_DEAD));
+		restart(2);
+		run(30);
+		assert_true(all_well());
+	}
 }
 
 static void strangers_are_refused(void **state)
@@ -450,6 +536,9 @@ int main(void)
 		cmocka_unit_test_teardown(partition_heals, tear_down),
 		cmocka_unit_test_teardown(removed_is_forgotten, tear_down),
 		cmocka_unit_test_teardown(slander_is_refuted, tear_down),
+		cmocka_unit_test_teardown(no_slander_lasts, tear_down),
+		cmocka_unit_test_teardown(repeated_slander_ends, tear_down),
+		cmocka_unit_test_teardown(restart_amid_slander, tear_down),
 		cmocka_unit_test_teardown(strangers_are_refused, tear_down),
 		cmocka_unit_test_teardown(is_no_amplifier, tear_down),
 		cmocka_unit_test(updates_keep_their_numbers),
