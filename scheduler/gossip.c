@@ -7,9 +7,14 @@
 #include <math.h>
 #include <string.h>
 
-/* A stamp that is so far ahead is nobody's clock. */
-#define STAMP_STEP_MAX (1ull << 42) /* 139 years, in milliseconds */
 #define EVICTION_SAMPLE 8
+
+/* Stamps go round (RFC 1982), so that a liar cannot use them up. Half of them are ahead of
+ * any one: no others are believed, and all of these the node itself can exceed. */
+static bool is_ahead(uint64_t stamp, uint64_t other)
+{
+	return (int64_t)(stamp - other) > 0;
+}
 
 size_t gossip_size(unsigned capacity)
 {
@@ -151,7 +156,7 @@ void gossip_own(struct gossip *gossip, const struct sched_node *node,
 	gossip->nodes[0] = *node;
 	gossip->nodes[0].id = gossip->self;
 	gossip->nodes[0].time = now;
-	gossip->slots[0].stamp = stamp > old ? stamp : old + 1;
+	gossip->slots[0].stamp = is_ahead(stamp, old) ? stamp : old + 1;
 }
 
 static unsigned urgent_messages(const struct gossip *gossip)
@@ -278,11 +283,12 @@ static void take_entry(struct gossip *gossip, const struct sched_node *node,
 	store(gossip, place, node, stamp);
 }
 
-/* An earlier life of this node, by a clock that was ahead. */
+/* An earlier life of this node, by a clock that was ahead, or a lie. The own stamp stays less
+ * than a quarter ahead of all that is told, so that it is news to who told it, and still is
+ * after a while. */
 static void exceed(struct gossip *gossip, uint64_t stamp)
 {
-	if (stamp > gossip->slots[0].stamp &&
-	    stamp - gossip->slots[0].stamp < STAMP_STEP_MAX)
+	if (gossip->slots[0].stamp - stamp >= 1ull << 62)
 		gossip->slots[0].stamp = stamp + 1;
 }
 
@@ -292,10 +298,8 @@ static bool is_news(struct gossip *gossip, uint64_t id, uint64_t stamp)
 
 	if (place == 0)
 		exceed(gossip, stamp);
-	/* Only what its owner, whose clock may be decades off, would still exceed when
-	 * somebody else made it up. */
-	return place != 0 && stamp < gossip->slots[0].stamp + STAMP_STEP_MAX / 2 &&
-	       (place == SCHED_MAP_NONE || stamp > gossip->slots[place].stamp);
+	return place != 0 && (place == SCHED_MAP_NONE ||
+			      is_ahead(stamp, gossip->slots[place].stamp));
 }
 
 static void read_entry(struct gossip *gossip, const uint8_t *bytes, double now)

@@ -89,6 +89,32 @@ static bool try_place(struct sim *sim, uint32_t job)
 	return false;
 }
 
+static bool could_take(const struct sim *sim, uint32_t node, const struct sched_job *job)
+{
+	double mem = sim->nodes[node].spec->mem;
+	struct sched_node empty = {
+		.id = sim_id(node), .time = sim->now, .mem_total = mem, .mem_free = mem,
+		.slots = 1, .qemu = job->qemu, .cpu = job->cpu, .state = SCHED_OPEN,
+	};
+
+	return sched_objection(&sim->policy, job, &empty, sim->now,
+			       sim->policy.memory_low * mem) == SCHED_WHY_NONE;
+}
+
+/* No node could take it were it empty: it would wait for good, and begins at home, as it
+ * does with mvd. Of all nodes, because at first gossip tells of few. */
+static bool is_hopeless(struct sim *sim, uint32_t job)
+{
+	uint32_t node, home = sim->jobs[job].home;
+	struct sched_job vector;
+
+	sim_job_vector(sim, job, &vector);
+	for (node = 0; node < sim->scenario->node_count; node++)
+		if (sim_reachable(sim, home, node) && could_take(sim, node, &vector))
+			return false;
+	return true;
+}
+
 static void ours_arrive(struct sim *sim, uint32_t job)
 {
 	const struct ours *ours = sim->method->options;
@@ -96,7 +122,7 @@ static void ours_arrive(struct sim *sim, uint32_t job)
 
 	if (ours->place && try_place(sim, job))
 		return;
-	if (ours->wait)
+	if (ours->wait && !is_hopeless(sim, job))
 		sim_wait(sim, job);
 	else
 		sim_start(sim, job, home);
@@ -157,6 +183,10 @@ static bool try_waiting(struct sim *sim, uint32_t job)
 		return start_held(sim, job);
 	if (try_place(sim, job))
 		return true;
+	if (is_hopeless(sim, job)) { /* now: where it would fit is gone */
+		sim_start(sim, job, j->home);
+		return true;
+	}
 	if (sched_room_due(&sim->policy, sim->now - j->waits, sim->now - j->tried))
 		hold_room(sim, job, j->home);
 	return false;

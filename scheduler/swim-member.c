@@ -22,6 +22,18 @@ void swim_feel(struct swim *swim, int worse)
 	swim->health = (unsigned)health;
 }
 
+/* Numbers go round (RFC 1982), so that a liar cannot use them up. Half of them are
+ * behind any one: nobody takes those, and whom they are about refutes the others. */
+static bool is_behind(uint32_t incarnation, uint32_t other)
+{
+	return (int32_t)(incarnation - other) < 0;
+}
+
+static bool is_ahead(uint32_t incarnation, uint32_t other)
+{
+	return (int32_t)(incarnation - other) > 0;
+}
+
 /* ---- news ---- */
 
 static unsigned news_limit(const struct swim *swim)
@@ -224,9 +236,9 @@ static void suspect(struct swim *swim, uint32_t place, const struct swim_update 
 {
 	struct swim_member *m = &swim->members[place];
 
-	if (m->state == SWIM_DEAD && update->incarnation <= m->incarnation)
+	if (m->state == SWIM_DEAD && !is_ahead(update->incarnation, m->incarnation))
 		return;
-	if (m->state != SWIM_SUSPECT || update->incarnation > m->incarnation) {
+	if (m->state != SWIM_SUSPECT || is_ahead(update->incarnation, m->incarnation)) {
 		m->accuser_count = 0;
 		m->incarnation = update->incarnation;
 		swim_change(swim, place, SWIM_SUSPECT, now, out);
@@ -243,7 +255,7 @@ static void alive(struct swim *swim, uint32_t place, uint32_t incarnation, doubl
 {
 	struct swim_member *m = &swim->members[place];
 
-	if (m->state != SWIM_UNSEEN && incarnation <= m->incarnation)
+	if (m->state != SWIM_UNSEEN && !is_ahead(incarnation, m->incarnation))
 		return;
 	m->incarnation = incarnation;
 	if (m->state != SWIM_ALIVE)
@@ -256,8 +268,7 @@ static void dead(struct swim *swim, uint32_t place, uint32_t incarnation, double
 {
 	struct swim_member *m = &swim->members[place];
 
-	if (incarnation < m->incarnation ||
-	    (m->state == SWIM_DEAD && incarnation == m->incarnation))
+	if (m->state == SWIM_DEAD && !is_ahead(incarnation, m->incarnation))
 		return;
 	m->incarnation = incarnation;
 	if (m->state != SWIM_DEAD)
@@ -265,13 +276,13 @@ static void dead(struct swim *swim, uint32_t place, uint32_t incarnation, double
 	tell(swim, place);
 }
 
-/* Somebody thinks ill of this node: it is alive, as a later incarnation. */
+/* Somebody thinks ill of this node: it is alive, as a later incarnation. Of a number
+ * just opposite neither is ahead, so that is exceeded too: whoever told this hears in the
+ * answer what is ahead of what he believes, whatever it is. */
 static void refute(struct swim *swim, const struct swim_update *update)
 {
-	if (update->state == SWIM_ALIVE || update->incarnation < swim->incarnation)
-		return;
-	/* Nobody comes near by himself: a liar may not use up the numbers. */
-	if (update->incarnation - swim->incarnation > UINT32_MAX / 4)
+	if (update->state == SWIM_ALIVE ||
+	    is_ahead(swim->incarnation, update->incarnation))
 		return;
 	swim->incarnation = update->incarnation + 1;
 	swim->self_news = news_limit(swim);
@@ -291,7 +302,8 @@ void swim_believe(struct swim *swim, const struct swim_update *update, double no
 	place = sched_map_find(&swim->map, update->id);
 	if (place == SWIM_NOBODY)
 		return; /* no member */
-	if (update->incarnation < swim->members[place].incarnation)
+	if (swim->members[place].state != SWIM_UNSEEN &&
+	    is_behind(update->incarnation, swim->members[place].incarnation))
 		return;
 	if (update->state == SWIM_ALIVE)
 		alive(swim, place, update->incarnation, now, out);

@@ -225,7 +225,7 @@ static void put_entry(uint8_t *out, const struct member *member, double when, do
 {
 	struct sched_node node = {
 		.id = member->seal.id, .cpus = 8, .speed = 1, .mem_total = 0x1p35,
-		.mem_free = 0x1p34, .disk_max = 1e8, .net_max = 1e8, .slots = 64,
+		.mem_free = 0x1p34, .net_max = 1e8, .slots = 64,
 		.qemu = 7002000, .cpu = 1, .state = SCHED_OPEN,
 	};
 	double tick = floor((when - member->phase) / MEASURE) * MEASURE + member->phase;

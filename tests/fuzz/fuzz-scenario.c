@@ -78,6 +78,10 @@ size_t fuzz_example(unsigned n, uint8_t *out, size_t size)
 		"\"thrashing\":3,\"window\":4,\"free_moves\":false},\"policy\":{\"margin\":1}}"),
 		("{\"name\":\"v\",\"nodes\":[{\"name\":\"a\"}],\"workload\":{\"kind\":\"lublin\","
 		"\"rate\":0.5,\"seconds\":10,\"least\":1,\"most\":50,\"home\":\"a\"}}"),
+		("{\"name\":\"w\",\"nodes\":[{\"name\":\"a\",\"count\":4,\"memory\":\"64M\"}],"
+		"\"jobs\":[{\"cpu\":3,\"memory\":\"64M\"},{\"cpu\":9,\"memory\":\"60M\"}],"
+		"\"events\":[{\"at\":2,\"node\":\"a-1\",\"what\":\"cut\"},{\"at\":3,\"node\":"
+		"\"a-2\",\"what\":\"drain\"}],\"policy\":{\"memory_low\":0.5}}"),
 	};
 
 	return fuzz_text(texts[n % (sizeof(texts) / sizeof(texts[0]))], out, size);

@@ -255,31 +255,73 @@ static void former_life_is_exceeded(void **state)
 	assert_float_equal(age_at(2, 1, 13), 0, 0.01);
 }
 
-/* What is dated beyond all clocks could never be exceeded by the true one. */
-static void far_future_is_no_news(void **state)
+/* Somebody's lie of node 5. */
+static void lie_of_5(uint64_t to, uint64_t stamp)
 {
 	struct sched_node lie = vector_of(5);
+
+	lie.jobs = 77;
+	read_one(node(to), &lie, stamp, 0, 100);
+}
+
+static uint64_t stamp_at(uint64_t at, uint64_t of)
+{
+	return node(at)->slots[sched_map_find(&node(at)->map, of)].stamp;
+}
+
+static const uint64_t far[] = {
+	1, 1000, (1ull << 41) - 1, 1ull << 41, (1ull << 42) - 1, 1ull << 42, 1ull << 62,
+	INT64_MAX - 1, INT64_MAX, 1ull << 63, (1ull << 63) + 1, UINT64_MAX - 1, UINT64_MAX,
+};
+
+/* Whatever a node was told of another, that other's own word is news when it has heard
+ * of the lie; and so it is when the lie was told to that other alone. */
+static void false_dates_silence_nobody(void **state)
+{
+	unsigned i, who;
+
+	for (i = 0; i < 3 * sizeof(far) / sizeof(far[0]); i++) {
+		tear_down(state);
+		set_up(state);
+		tell(5, 1, 99);
+		who = i % 3 + 1; /* the other, the node itself, or both */
+		if (who & 1)
+			lie_of_5(1, stamp_at(1, 5) + far[i / 3]);
+		if (who & 2)
+			lie_of_5(5, node(5)->slots[0].stamp + far[i / 3]);
+		tell(1, 5, 100);
+		tell(5, 1, 101);
+		assert_int_equal(gossip_find(node(1), 5)->jobs, 101);
+		assert_float_equal(age_at(1, 5, 101), 0, 0.01);
+	}
+}
+
+/* What one believes of another is ahead by less than the half. */
+static void far_future_is_no_news(void **state)
+{
+	struct sched_node lie = vector_of(1);
 	uint64_t before;
 
 	(void)state;
-	read_one(node(1), &lie, UINT64_MAX, 0, 100);
-	read_one(node(1), &lie, 1ull << 62, 0, 100);
-	read_one(node(1), &lie, 1ull << 41, 0, 100);
-	assert_null(gossip_find(node(1), 5));
-	/* What is believed its owner can exceed. */
-	read_one(node(1), &lie, (1ull << 41) - 1, 0, 100);
-	assert_non_null(gossip_find(node(1), 5));
-	read_one(node(5), &lie, (1ull << 41) - 1, 0, 100);
-	measure(5, 100);
-	assert_true(node(5)->slots[0].stamp >= 1ull << 41);
-	/* Said of this node itself it does not use up its stamps. */
+	tell(5, 1, 99);
+	before = stamp_at(1, 5);
+	lie_of_5(1, before + (1ull << 63));
+	lie_of_5(1, before);
+	lie_of_5(1, before - 1);
+	assert_int_equal(stamp_at(1, 5), before);
+	lie_of_5(1, before + INT64_MAX);
+	assert_int_equal(stamp_at(1, 5), before + INT64_MAX);
+	/* Again and again the stamps do not end. */
+	lie_of_5(1, before + INT64_MAX + INT64_MAX);
+	tell(1, 5, 100);
+	tell(5, 1, 101);
+	assert_int_equal(gossip_find(node(1), 5)->jobs, 101);
+	/* Nobody tells a node what its own load is; its own news, come back, are none. */
 	measure(1, 100);
 	before = node(1)->slots[0].stamp;
-	lie = vector_of(1);
 	lie.jobs = 77;
-	read_one(node(1), &lie, (1ull << 62) - 1, 0, 100);
+	read_one(node(1), &lie, before, 0, 100);
 	assert_int_equal(node(1)->slots[0].stamp, before);
-	/* Nor does anybody tell it what its own load is. */
 	read_one(node(1), &lie, before + 10, 0, 100);
 	assert_int_not_equal(gossip_find(node(1), 1)->jobs, 77);
 	assert_true(node(1)->slots[0].stamp > before + 10);
@@ -563,6 +605,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(newer_wins, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(clocks_need_not_agree, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(former_life_is_exceeded, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(false_dates_silence_nobody, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(far_future_is_no_news, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(old_is_forgotten, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(only_members_count, set_up, tear_down),

@@ -101,6 +101,31 @@ static void one_job_after_the_other(void **state)
 	assert_true(fabs(stats.makespan - 16) < 0.5);
 }
 
+/* As large as a node that keeps some memory free: it would wait for good. */
+static void what_fits_nowhere_begins_at_home(void **state)
+{
+	static const char *const methods[] = { "monovisor", "mv-place" };
+	struct sim_stats stats;
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < 2; i++) {
+		stats = stats_of("{\"name\": \"t\"," NODES(4) ", \"params\": {\"limit\": 1000},"
+				 "\"jobs\": [{\"cpu\": 3, \"memory\": \"1G\"}]}", methods[i], 1);
+		assert_int_equal(stats.unfinished, 0);
+		assert_true(stats.makespan < 5);
+		/* It waits while there is a node that it fits on, until that one is gone. */
+		stats = stats_of("{\"name\": \"t\", \"nodes\": [{\"name\": \"a\", \"memory\": \"1G\"},"
+				 "{\"name\": \"b\", \"memory\": \"2G\"}], \"params\": {\"limit\": 1000},"
+				 "\"events\": [{\"at\": 10, \"node\": \"b\", \"what\": \"drain\"},"
+				 "{\"at\": 50, \"node\": \"b\", \"what\": \"fail\"}],"
+				 "\"jobs\": [{\"at\": 20, \"cpu\": 3, \"memory\": \"1G\"}]}",
+				 methods[i], 1);
+		assert_int_equal(stats.unfinished, 0);
+		assert_true(stats.wait_max > 30 && stats.wait_max < 33);
+	}
+}
+
 /* ---- the same seed, the same numbers ---- */
 
 static void a_seed_determines_everything(void **state)
@@ -500,6 +525,7 @@ int main(void)
 		cmocka_unit_test(a_job_alone_takes_its_time),
 		cmocka_unit_test(jobs_share_a_cpu),
 		cmocka_unit_test(one_job_after_the_other),
+		cmocka_unit_test(what_fits_nowhere_begins_at_home),
 		cmocka_unit_test(a_seed_determines_everything),
 		cmocka_unit_test(moves_take_what_no_forecast_knows),
 		cmocka_unit_test(delay_and_loss_make_information_older),

@@ -3,7 +3,7 @@
  * The failure detector: a cluster in one process, with a clock and a network of
  * the test's own.
  */
-#include "scheduler/swim-wire.h"
+#include "scheduler/swim-member.h"
 #include "scheduler/swim.h"
 
 #include <math.h>
@@ -307,7 +307,7 @@ static void removed_is_forgotten(void **state)
 	assert_int_equal(agents[0].count, 4);
 }
 
-/* ---- messages of one who does not play by the rules ---- */
+/* ---- what Lifeguard adds ---- */
 
 static int receive(struct swim *swim, enum swim_kind kind, uint64_t sender,
 		   const struct swim_update *update, struct swim_out *out)
@@ -324,6 +324,132 @@ static int receive(struct swim *swim, enum swim_kind kind, uint64_t sender,
 			    NULL);
 }
 
+static void cut_off(uint64_t id, bool cut)
+{
+	uint64_t other;
+
+	for (other = 1; other <= count; other++)
+		mute[id][other] = mute[other][id] = cut;
+}
+
+/* Its pings fail, so it doubts itself, pings seldom and waits longer; and trusts itself
+ * again with the answers. */
+static void who_is_cut_off_doubts_itself(void **state)
+{
+	static const bool lifeguard[] = { false, true };
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < 2; i++) {
+		cluster(8, lifeguard[i]);
+		run(20);
+		assert_int_equal(agents[0].health, 0);
+		cut_off(1, true);
+		run(8);
+		assert_true(agents[0].health >= 2);
+		while (!agents[0].probe.active)
+			run(DELAY);
+		assert_true(agents[0].probe.until - now <= (lifeguard[i] ? 8 : 1));
+		assert_true(agents[0].next_probe - now > (lifeguard[i] ? 1 : 0));
+		assert_float_equal(agents[0].probe.until - agents[0].probe.direct_until,
+				   0.5 * (lifeguard[i] ? agents[0].health + 1 : 1), 1e-6);
+		run(60);
+		assert_in_range(agents[0].health, 2, agents[0].config.health_max - 1);
+		cut_off(1, false);
+		run(120);
+		assert_true(all_well());
+		assert_int_equal(agents[0].health, 0);
+	}
+}
+
+static void suspect_at(uint64_t at, uint64_t whom, uint64_t accuser)
+{
+	static struct swim_out out;
+	struct swim_update update = { .id = whom, .accuser = accuser, .state = SWIM_SUSPECT };
+
+	out.packet_count = out.change_count = 0;
+	swim_believe(&agents[at - 1], &update, now, &out);
+}
+
+/* Seconds from the suspicion on. */
+static double patience(uint64_t at, uint64_t whom)
+{
+	return seen(at, whom)->deadline - seen(at, whom)->since;
+}
+
+static void suspicion_is_cut_short_by_others(void **state)
+{
+	(void)state;
+	cluster(8, true);
+	run(20);
+	suspect_at(1, 2, 3);
+	assert_float_equal(patience(1, 2), 24, 1e-6);
+	suspect_at(1, 2, 3); /* the same one again */
+	assert_float_equal(patience(1, 2), 24, 1e-6);
+	suspect_at(1, 2, 4);
+	assert_in_range(patience(1, 2), 11, 12);
+	suspect_at(1, 2, 5);
+	assert_float_equal(patience(1, 2), 4, 1e-6);
+	cluster(8, false);
+	run(20);
+	suspect_at(1, 2, 3);
+	assert_float_equal(patience(1, 2), 4, 1e-6);
+}
+
+/* The first thing that node 1 says to another, when it has no news; 0: nothing. */
+static uint64_t first_word(uint64_t to)
+{
+	static struct swim_out out;
+	struct swim_header header;
+	struct swim_update update;
+
+	agents[0].hot_count = 0;
+	agents[0].refresh = 1; /* not of node 2 first */
+	receive(&agents[0], SWIM_PING, to, NULL, &out);
+	assert_int_equal(out.packet_count, 1);
+	assert_int_equal(swim_get_header(out.packets[0].bytes, out.packets[0].len, &header,
+					 NULL), 0);
+	assert_true(header.updates > 0);
+	assert_int_equal(swim_get_update(out.packets[0].bytes + SWIM_HEADER, &update, NULL), 0);
+	return update.id;
+}
+
+/* Who is suspected hears of it at once, and of having refuted it thinks the worse of itself. */
+static void suspects_are_told_first(void **state)
+{
+	(void)state;
+	cluster(4, true);
+	run(20);
+	assert_int_not_equal(first_word(2), 2);
+	suspect_at(1, 2, 3);
+	assert_int_equal(first_word(2), 2);
+	assert_int_not_equal(first_word(4), 2);
+	assert_int_equal(agents[1].health, 0);
+	suspect_at(2, 2, 3);
+	assert_int_equal(agents[1].health, 1);
+	assert_int_equal(agents[1].refuted, 1);
+	cluster(4, false);
+	run(20);
+	suspect_at(1, 2, 3);
+	assert_int_not_equal(first_word(2), 2);
+}
+
+/* Whoever comes late is told what is no news any more. */
+static void old_news_reach_who_missed_them(void **state)
+{
+	(void)state;
+	cluster(8, true);
+	run(20);
+	kill_node(3);
+	run(90);
+	assert_true(all_see(3, SWIM_DEAD));
+	restart(7);
+	run(30);
+	assert_int_equal(state_of(7, 3), SWIM_DEAD);
+}
+
+/* ---- messages of one who does not play by the rules ---- */
+
 static void slander_is_refuted(void **state)
 {
 	static struct swim_out out;
@@ -337,7 +463,7 @@ static void slander_is_refuted(void **state)
 	run(20);
 	assert_true(all_well());
 	assert_true(agents[1].incarnation > 0);
-	/* A number far beyond is not chased: it would end soon. */
+	/* Numbers go round: this one is behind, and nobody's who knows the node. */
 	lie.incarnation = UINT32_MAX - 1;
 	lie.id = 1;
 	receive(&agents[0], SWIM_ACK, 3, &lie, &out);
@@ -368,6 +494,92 @@ static void hints_are_no_news(void **state)
 	death.id = 4;
 	receive(&agents[0], SWIM_ACK, 2, &death, &out);
 	assert_int_equal(state_of(1, 4), SWIM_DEAD);
+}
+
+static void slander(uint64_t at, uint64_t whom, enum swim_state state, uint32_t incarnation)
+{
+	static struct swim_out out;
+	struct swim_update lie = { .id = whom, .accuser = 3, .state = state,
+				   .incarnation = incarnation };
+
+	receive(&agents[at - 1], SWIM_ACK, 3, &lie, &out);
+	carry(at, &out);
+}
+
+static const uint32_t far[] = { 0, 1, 1000, UINT32_MAX / 4, UINT32_MAX / 4 + 2, 1u << 30,
+				INT32_MAX - 1, INT32_MAX, 1u << 31, (1u << 31) + 1,
+				UINT32_MAX / 4 * 3, UINT32_MAX - 1, UINT32_MAX };
+
+/* One member's word does not keep a node dead, however far ahead it is dated. */
+static void no_slander_lasts(void **state)
+{
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < sizeof(far) / sizeof(far[0]); i++) {
+		cluster(8, true);
+		run(20);
+		slander(1, 2, SWIM_DEAD, far[i]);
+		run(10);
+		assert_true(all_see(2, SWIM_ALIVE));
+		/* Said to it alone, it is heard of with its new number all the same. */
+		slander(2, 2, SWIM_DEAD, agents[1].incarnation + far[i]);
+		slander(1, 2, SWIM_SUSPECT, seen(1, 2)->incarnation);
+		run(10);
+		assert_true(all_see(2, SWIM_ALIVE));
+	}
+}
+
+/* Again and again, each time as far as it is believed, and others elsewhere. */
+static void repeated_slander_ends(void **state)
+{
+	unsigned round;
+	uint64_t at;
+
+	(void)state;
+	cluster(8, true);
+	run(20);
+	for (round = 0; round < 40; round++) {
+		slander(1, 2, SWIM_DEAD, seen(1, 2)->incarnation + INT32_MAX);
+		run(0.5);
+	}
+	run(10);
+	assert_true(all_see(2, SWIM_ALIVE));
+	for (at = 4; at <= 8; at++)
+		for (round = 0; round < at; round++)
+			slander(at, 2, SWIM_DEAD, seen(at, 2)->incarnation + far[at]);
+	for (at = 4; at <= 8; at++)
+		slander(at, 2, SWIM_ALIVE, seen(at, 2)->incarnation + UINT32_MAX / 3);
+	for (at = 4; at <= 8; at++)
+		slander(at, 2, SWIM_DEAD, seen(at, 2)->incarnation + (uint32_t)at);
+	run(30);
+	assert_true(all_see(2, SWIM_ALIVE));
+}
+
+/* Who starts anew begins at 0, and who joins late knows no number of anybody. */
+static void restart_amid_slander(void **state)
+{
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < sizeof(far) / sizeof(far[0]); i++) {
+		cluster(8, true);
+		run(20);
+		slander(1, 2, SWIM_ALIVE, far[i]);
+		run(5);
+		restart(2);
+		restart(7);
+		slander(7, 2, SWIM_DEAD, far[i]);
+		slander(4, 2, SWIM_DEAD, far[i]);
+		run(10);
+		assert_true(all_see(2, SWIM_ALIVE));
+		kill_node(2);
+		run(60);
+		assert_true(all_see(2, SWIM_DEAD));
+		restart(2);
+		run(30);
+		assert_true(all_well());
+	}
 }
 
 static void strangers_are_refused(void **state)
@@ -475,8 +687,15 @@ int main(void)
 		cmocka_unit_test_teardown(loss_is_no_death, tear_down),
 		cmocka_unit_test_teardown(partition_heals, tear_down),
 		cmocka_unit_test_teardown(removed_is_forgotten, tear_down),
+		cmocka_unit_test_teardown(who_is_cut_off_doubts_itself, tear_down),
+		cmocka_unit_test_teardown(suspicion_is_cut_short_by_others, tear_down),
+		cmocka_unit_test_teardown(suspects_are_told_first, tear_down),
+		cmocka_unit_test_teardown(old_news_reach_who_missed_them, tear_down),
 		cmocka_unit_test_teardown(slander_is_refuted, tear_down),
 		cmocka_unit_test_teardown(hints_are_no_news, tear_down),
+		cmocka_unit_test_teardown(no_slander_lasts, tear_down),
+		cmocka_unit_test_teardown(repeated_slander_ends, tear_down),
+		cmocka_unit_test_teardown(restart_amid_slander, tear_down),
 		cmocka_unit_test_teardown(strangers_are_refused, tear_down),
 		cmocka_unit_test_teardown(is_no_amplifier, tear_down),
 		cmocka_unit_test(updates_keep_their_numbers),
