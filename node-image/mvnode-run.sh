@@ -8,9 +8,17 @@ qemu="qemu-system-x86_64"
 trial_seconds=20
 trial_text="No bootable device"
 
+# After this host, because nodes of several hosts are to be one cluster.
+default_name() {
+	local host
+	host=$(uname -n)
+	host=${host%%.*}-node
+	[ -z "$(seed_trouble hostname "$host")" ] && echo "$host" || echo node1
+}
+
 run_defaults() {
 	image=monovisor-node.qcow2
-	name=node1
+	name=$(default_name)
 	dir=
 	memory=2048
 	cpus=2

@@ -411,6 +411,10 @@ static int check_place(struct mvd *mvd, const struct wish *wish,
 
 	if (job && !job->host && !job->absent)
 		return err_set(err, 0, "the job runs there already");
+	/* A kernel may know of vsocks and have none for guests. */
+	if (wish->vsock_port && !vsock_available())
+		return err_set(err, 0, "the job's guest speaks by vsock, and it has no "
+			       "/dev/vhost-vsock (modprobe vhost_vsock there)");
 	if (wish->vsock_port &&
 	    vsock_listen(mvd->vsock, wish->vsock_port, err) == 0)
 		return -1;

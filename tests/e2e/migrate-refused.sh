@@ -188,6 +188,7 @@ target_says() { # REGEX ASKING-NODE ASKED-ADDRESS [FIELD:VALUE]...: of `reserve`
 
 target_says 'the job runs there already' node2 10.77.0.1 "uuid:\"$uuid\""
 target_says '(under KVM, which does not work there|its processor is not of the model Nonesuch)' node1 10.77.0.2 'accel:"kvm"' 'cpu:"Nonesuch"'
+[ -e /dev/vhost-vsock ] || target_says 'speaks by vsock, and it has no' node1 10.77.0.2 vsock_port:5000
 target_says 'its clock is [0-9]+ s ahead of' node1 10.77.0.2 time:1000
 for wrong in time:-1 memory:-5 memory:1e99 'uuid:"../../etc"' 'accel:7'; do
 	target_says 'not understood' node1 10.77.0.2 "$wrong"
