@@ -6,7 +6,6 @@
 #include <string.h>
 
 #define ROUNDS 4000
-#define GIB 0x1p30
 
 static struct sched_random seed;
 
@@ -71,42 +70,6 @@ static void speed_is_relative(void **state)
 	assert_in_range(moved, ROUNDS / 20, ROUNDS);
 }
 
-/* A node with nothing on it; all are alike but for what a test changes. */
-static struct sched_node idle_node(uint64_t id, double cpus, double speed)
-{
-	return (struct sched_node){ .id = id, .time = WORLD_NOW, .cpus = cpus, .speed = speed,
-				    .mem_total = 64 * GIB, .mem_free = 64 * GIB,
-				    .slots = 99, .qemu = 7, .cpu = 1 };
-}
-
-static struct sched_job old_job(uint64_t id)
-{
-	return (struct sched_job){ .id = id, .home = 1, .age = 1000, .use = 1,
-				   .mem = 0x1p20, .touched = 0x1p20, .resident = 1e3,
-				   .tried = 1e3, .qemu = 7, .cpu = 1 };
-}
-
-/* Old jobs here; two idle nodes elsewhere, because one's word is not enough. */
-static void set_up(struct world *world, double cpus, double here, double there,
-		   unsigned jobs)
-{
-	unsigned i;
-
-	sched_policy_default(&world->policy);
-	world->random = seed;
-	world->self = idle_node(1, cpus, here);
-	world->link = (struct sched_link){ .bandwidth = 1e9, .stop = 0.1 };
-	world->peers[0] = idle_node(2, cpus, there);
-	world->peers[1] = idle_node(3, cpus, there);
-	world->view = (struct sched_view){ &world->policy, &world->self, world->peers, 2,
-					   WORLD_NOW, 1e9 };
-	for (world->job_count = i = 0; i < jobs; i++) {
-		world->jobs[i] = old_job(i + 1);
-		sched_node_add(&world->self, &world->jobs[i]);
-		world->job_count++;
-	}
-}
-
 static struct sched_move decide(struct world *world, struct sched_reason *reasons)
 {
 	return sched_balance(&world->view, world->jobs, world->job_count, &world->link,
@@ -116,16 +79,16 @@ static struct sched_move decide(struct world *world, struct sched_reason *reason
 static void a_lone_job_goes_where_it_is_faster(void **state)
 {
 	static const double speeds[] = { 0.1, 1, 4, 25 };
+	struct world world = { .random = seed };
 	struct sched_reason reason;
-	struct world world;
 	unsigned i;
 
 	(void)state;
 	for (i = 0; i < 4; i++) {
-		set_up(&world, 1, speeds[i], 2 * speeds[i], 1);
+		world_plain(&world, 1, speeds[i], 2 * speeds[i], 1);
 		assert_non_null(decide(&world, &reason).node);
 		assert_int_equal(reason.why, SCHED_WHY_BALANCE);
-		set_up(&world, 1, speeds[i], 1.3 * speeds[i], 1);
+		world_plain(&world, 1, speeds[i], 1.3 * speeds[i], 1);
 		assert_null(decide(&world, &reason).node);
 		assert_int_equal(reason.why, SCHED_WHY_MARGIN);
 		/* Said in slowdowns, like the costs beside it. */
@@ -137,27 +100,27 @@ static void a_lone_job_goes_where_it_is_faster(void **state)
 /* Two for each CPU, and nobody elsewhere. */
 static void a_crowd_leaves_a_fast_node(void **state)
 {
+	struct world world = { .random = seed };
 	struct sched_reason reasons[WORLD_JOBS];
-	struct world world;
 
 	(void)state;
-	set_up(&world, 4, 4, 4, 8);
+	world_plain(&world, 4, 4, 4, 8);
 	assert_non_null(decide(&world, reasons).node);
-	set_up(&world, 4, 4, 4, 4);
+	world_plain(&world, 4, 4, 4, 4);
 	assert_null(decide(&world, reasons).node);
 }
 
 /* A little more work than was known costs more there. */
 static void a_slow_target_has_a_larger_margin(void **state)
 {
+	struct world world = { .random = seed };
 	struct sched_reason reasons[WORLD_JOBS];
-	struct world world;
 
 	(void)state;
 	/* Two jobs of one age cost each other 1, so that here is 3, there 1/speed. */
-	set_up(&world, 1, 1, 0.7, 2);
+	world_plain(&world, 1, 1, 0.7, 2);
 	assert_non_null(decide(&world, reasons).node);
-	set_up(&world, 1, 1, 0.55, 2);
+	world_plain(&world, 1, 1, 0.55, 2);
 	assert_null(decide(&world, reasons).node);
 	assert_int_equal(reasons[0].why, SCHED_WHY_MARGIN);
 }
