@@ -123,6 +123,16 @@ void world_plain(struct world *world, double cpus, double here, double there, un
 	}
 }
 
+void world_choice(struct world *world, double speed, const double *costs, unsigned count)
+{
+	unsigned i;
+
+	world_plain(world, 1, speed, 1, 0);
+	for (i = 0; i < count; i++)
+		world->peers[i] = world_idle(i + 2, 1, 1 / costs[i]);
+	world->peer_count = world->view.count = count;
+}
+
 static void make_hard_node(struct sched_random *random, struct sched_node *node)
 {
 	switch (sched_random_below(random, 10)) {

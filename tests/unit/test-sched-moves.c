@@ -239,6 +239,35 @@ static void here_can_be_best(void **state)
 	assert_true(fabs(reason.here - 1) < 1e-6 && fabs(reason.there - 1 / 0.9) < 1e-6);
 }
 
+/*
+ * The job costs 3 here, and a tenth of that is `equal`. There it costs 1/speed, and its
+ * margin is 0.8/speed.
+ */
+static void nearly_equal_is_equal(void **state)
+{
+	static const double costs[] = { 1.15, 1, 1.18, 1.1, 1.3 };
+	struct world world = { .random = seed };
+	unsigned i, seen[5] = { 0 };
+
+	(void)state;
+	world_choice(&world, 1, costs, 5);
+	for (i = 0; i < 2; i++) {
+		world.jobs[i] = world_old(i + 1, 1000);
+		sched_node_add(&world.self, &world.jobs[i]);
+	}
+	world.job_count = 2;
+	for (i = 0; i < 3000; i++)
+		seen[decide(&world, NULL).node - world.peers]++;
+	for (i = 0; i < 5; i++)
+		if (1.8 * (costs[i] - 1) < 0.3)
+			assert_in_range(seen[i], 850, 1150);
+		else
+			assert_int_equal(seen[i], 0);
+	world.policy.equal = 0;
+	for (i = 0; i < 100; i++)
+		assert_ptr_equal(decide(&world, NULL).node, &world.peers[1]);
+}
+
 static int print_seed(void **state)
 {
 	(void)state;
@@ -258,6 +287,7 @@ int main(void)
 		cmocka_unit_test(a_busy_writer_costs_more_to_move),
 		cmocka_unit_test(youngest_is_what_a_new_job_has_left),
 		cmocka_unit_test(here_can_be_best),
+		cmocka_unit_test(nearly_equal_is_equal),
 	};
 
 	return cmocka_run_group_tests(tests, print_seed, NULL);
