@@ -32,6 +32,10 @@ tests_unit_test_sched_vectors_SOURCES = tests/unit/test-sched-vectors.c $(sched_
 tests_unit_test_sched_vectors_CFLAGS = $(sched_test_cflags)
 tests_unit_test_sched_vectors_LDADD = $(sched_test_ldadd)
 
+# They are pure.
+dist_check_SCRIPTS += tests/unit/pure.sh
+TESTS += tests/unit/pure.sh
+
 # The simulator.
 check_PROGRAMS += tests/unit/test-sched-sim tests/fuzz/fuzz-scenario
 TESTS += tests/unit/test-sched-sim tests/fuzz/fuzz-scenario
