@@ -4,7 +4,7 @@ sched_test_cflags = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 sched_test_ldadd = $(sched_libs) $(CMOCKA_LIBS)
 
 sched_tests = tests/unit/test-sched-place tests/unit/test-sched-balance tests/unit/test-sched-moves \
-	tests/unit/test-sched-vectors
+	tests/unit/test-sched-rules tests/unit/test-sched-usher tests/unit/test-sched-vectors
 check_PROGRAMS += $(sched_tests)
 TESTS += $(sched_tests)
 
@@ -20,9 +20,21 @@ tests_unit_test_sched_moves_SOURCES = tests/unit/test-sched-moves.c $(sched_worl
 tests_unit_test_sched_moves_CFLAGS = $(sched_test_cflags)
 tests_unit_test_sched_moves_LDADD = $(sched_test_ldadd)
 
+tests_unit_test_sched_rules_SOURCES = tests/unit/test-sched-rules.c $(sched_world)
+tests_unit_test_sched_rules_CFLAGS = $(sched_test_cflags)
+tests_unit_test_sched_rules_LDADD = $(sched_test_ldadd)
+
+tests_unit_test_sched_usher_SOURCES = tests/unit/test-sched-usher.c $(sched_world)
+tests_unit_test_sched_usher_CFLAGS = $(sched_test_cflags)
+tests_unit_test_sched_usher_LDADD = $(sched_test_ldadd)
+
 tests_unit_test_sched_vectors_SOURCES = tests/unit/test-sched-vectors.c $(sched_world)
 tests_unit_test_sched_vectors_CFLAGS = $(sched_test_cflags)
 tests_unit_test_sched_vectors_LDADD = $(sched_test_ldadd)
+
+# They are pure.
+dist_check_SCRIPTS += tests/unit/pure.sh
+TESTS += tests/unit/pure.sh
 
 # The simulator.
 check_PROGRAMS += tests/unit/test-sched-sim tests/fuzz/fuzz-scenario

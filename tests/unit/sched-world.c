@@ -90,6 +90,49 @@ void world_make(struct world *world)
 	};
 }
 
+struct sched_node world_idle(uint64_t id, double cpus, double speed)
+{
+	return (struct sched_node){ .id = id, .time = WORLD_NOW, .cpus = cpus, .speed = speed,
+				    .mem_total = 1024 * GIB, .mem_free = 1024 * GIB,
+				    .slots = 99, .qemu = 7, .cpu = 1 };
+}
+
+struct sched_job world_old(uint64_t id, double age)
+{
+	return (struct sched_job){ .id = id, .home = 1, .age = age, .use = 1,
+				   .mem = 0x1p20, .touched = 0x1p20, .resident = 1e3,
+				   .tried = 1e3, .qemu = 7, .cpu = 1 };
+}
+
+void world_plain(struct world *world, double cpus, double here, double there, unsigned jobs)
+{
+	unsigned i;
+
+	sched_policy_default(&world->policy);
+	world->link = (struct sched_link){ .bandwidth = 1e9, .stop = 0.1 };
+	world->self = world_idle(1, cpus, here);
+	world->peer_count = 2;
+	for (i = 0; i < 2; i++)
+		world->peers[i] = world_idle(i + 2, cpus, there);
+	world->view = (struct sched_view){ &world->policy, &world->self, world->peers, 2,
+					   WORLD_NOW, 1e9 };
+	for (world->job_count = i = 0; i < jobs; i++) {
+		world->jobs[i] = world_old(i + 1, 1000);
+		sched_node_add(&world->self, &world->jobs[i]);
+		world->job_count++;
+	}
+}
+
+void world_choice(struct world *world, double speed, const double *costs, unsigned count)
+{
+	unsigned i;
+
+	world_plain(world, 1, speed, 1, 0);
+	for (i = 0; i < count; i++)
+		world->peers[i] = world_idle(i + 2, 1, 1 / costs[i]);
+	world->peer_count = world->view.count = count;
+}
+
 static void make_hard_node(struct sched_random *random, struct sched_node *node)
 {
 	switch (sched_random_below(random, 10)) {

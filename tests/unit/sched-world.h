@@ -38,6 +38,13 @@ struct sched_job world_job(struct sched_random *random, uint64_t id);
 void world_make(struct world *world);
 /* The same, and anything may be in the way of anything. */
 void world_make_hard(struct world *world);
+/* A node with nothing on it and memory beyond need; a job that may move at no price. */
+struct sched_node world_idle(uint64_t id, double cpus, double speed);
+struct sched_job world_old(uint64_t id, double age);
+/* No chance in it: old jobs here, and two idle nodes, because one's word is not enough. */
+void world_plain(struct world *world, double cpus, double here, double there, unsigned jobs);
+/* Idle nodes of one CPU beside a busy one of this speed: a job costs costs[i] at peers[i]. */
+void world_choice(struct world *world, double speed, const double *costs, unsigned count);
 /* The node of that identity, self included. */
 struct sched_node *world_find(struct world *world, uint64_t id);
 

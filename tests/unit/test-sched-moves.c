@@ -6,7 +6,6 @@
 #include <string.h>
 
 #define ROUNDS 4000
-#define GIB 0x1p30
 
 static struct sched_random seed;
 
@@ -71,42 +70,6 @@ static void speed_is_relative(void **state)
 	assert_in_range(moved, ROUNDS / 20, ROUNDS);
 }
 
-/* A node with nothing on it; all are alike but for what a test changes. */
-static struct sched_node idle_node(uint64_t id, double cpus, double speed)
-{
-	return (struct sched_node){ .id = id, .time = WORLD_NOW, .cpus = cpus, .speed = speed,
-				    .mem_total = 64 * GIB, .mem_free = 64 * GIB,
-				    .slots = 99, .qemu = 7, .cpu = 1 };
-}
-
-static struct sched_job old_job(uint64_t id)
-{
-	return (struct sched_job){ .id = id, .home = 1, .age = 1000, .use = 1,
-				   .mem = 0x1p20, .touched = 0x1p20, .resident = 1e3,
-				   .tried = 1e3, .qemu = 7, .cpu = 1 };
-}
-
-/* Old jobs here; two idle nodes elsewhere, because one's word is not enough. */
-static void set_up(struct world *world, double cpus, double here, double there,
-		   unsigned jobs)
-{
-	unsigned i;
-
-	sched_policy_default(&world->policy);
-	world->random = seed;
-	world->self = idle_node(1, cpus, here);
-	world->link = (struct sched_link){ .bandwidth = 1e9, .stop = 0.1 };
-	world->peers[0] = idle_node(2, cpus, there);
-	world->peers[1] = idle_node(3, cpus, there);
-	world->view = (struct sched_view){ &world->policy, &world->self, world->peers, 2,
-					   WORLD_NOW, 1e9 };
-	for (world->job_count = i = 0; i < jobs; i++) {
-		world->jobs[i] = old_job(i + 1);
-		sched_node_add(&world->self, &world->jobs[i]);
-		world->job_count++;
-	}
-}
-
 static struct sched_move decide(struct world *world, struct sched_reason *reasons)
 {
 	return sched_balance(&world->view, world->jobs, world->job_count, &world->link,
@@ -116,16 +79,16 @@ static struct sched_move decide(struct world *world, struct sched_reason *reason
 static void a_lone_job_goes_where_it_is_faster(void **state)
 {
 	static const double speeds[] = { 0.1, 1, 4, 25 };
+	struct world world = { .random = seed };
 	struct sched_reason reason;
-	struct world world;
 	unsigned i;
 
 	(void)state;
 	for (i = 0; i < 4; i++) {
-		set_up(&world, 1, speeds[i], 2 * speeds[i], 1);
+		world_plain(&world, 1, speeds[i], 2 * speeds[i], 1);
 		assert_non_null(decide(&world, &reason).node);
 		assert_int_equal(reason.why, SCHED_WHY_BALANCE);
-		set_up(&world, 1, speeds[i], 1.3 * speeds[i], 1);
+		world_plain(&world, 1, speeds[i], 1.3 * speeds[i], 1);
 		assert_null(decide(&world, &reason).node);
 		assert_int_equal(reason.why, SCHED_WHY_MARGIN);
 		/* Said in slowdowns, like the costs beside it. */
@@ -137,29 +100,172 @@ static void a_lone_job_goes_where_it_is_faster(void **state)
 /* Two for each CPU, and nobody elsewhere. */
 static void a_crowd_leaves_a_fast_node(void **state)
 {
+	struct world world = { .random = seed };
 	struct sched_reason reasons[WORLD_JOBS];
-	struct world world;
 
 	(void)state;
-	set_up(&world, 4, 4, 4, 8);
+	world_plain(&world, 4, 4, 4, 8);
 	assert_non_null(decide(&world, reasons).node);
-	set_up(&world, 4, 4, 4, 4);
+	world_plain(&world, 4, 4, 4, 4);
 	assert_null(decide(&world, reasons).node);
 }
 
 /* A little more work than was known costs more there. */
 static void a_slow_target_has_a_larger_margin(void **state)
 {
+	struct world world = { .random = seed };
 	struct sched_reason reasons[WORLD_JOBS];
-	struct world world;
 
 	(void)state;
 	/* Two jobs of one age cost each other 1, so that here is 3, there 1/speed. */
-	set_up(&world, 1, 1, 0.7, 2);
+	world_plain(&world, 1, 1, 0.7, 2);
 	assert_non_null(decide(&world, reasons).node);
-	set_up(&world, 1, 1, 0.55, 2);
+	world_plain(&world, 1, 1, 0.55, 2);
 	assert_null(decide(&world, reasons).node);
 	assert_int_equal(reasons[0].why, SCHED_WHY_MARGIN);
+}
+
+/* Nobody is believed to be faster than `lead` times the next: nor is the margin so small. */
+static void a_boast_makes_no_margin_smaller(void **state)
+{
+	struct world world = { .random = seed };
+	struct sched_reason reason;
+
+	(void)state;
+	world_plain(&world, 1, 1, 1, 1);
+	world.peers[0].speed = 100;
+	/* It gains 1.3^2 - 0.3 - 1 / 1.25, that is 0.59. */
+	world.self.others = 0.3;
+	assert_null(decide(&world, &reason).node);
+	assert_int_equal(reason.why, SCHED_WHY_MARGIN);
+	assert_true(fabs(reason.need - 0.8 / 1.25) < 1e-9);
+}
+
+/* ---- what a move costs ---- */
+
+/*
+ * Two old jobs share a CPU, one of them pinned. The other costs 2^2 - 1 here and 1 on
+ * an idle node, so that it gains 2 for each CPU second that remains, its age.
+ */
+static struct sched_reason judge(double age, double dirty, double youngest)
+{
+	struct world world = { .random = seed };
+	struct sched_reason reasons[2];
+	unsigned i;
+
+	world_plain(&world, 1, 1, 1, 0);
+	world.policy.youngest = youngest;
+	world.link = (struct sched_link){ .bandwidth = 1e8, .setup = 5, .resume = 1,
+					  .stop = 0.1, .slowdown = 0.1, .cpu = 0.5 };
+	for (i = 0; i < 2; i++) {
+		struct sched_job *job = &world.jobs[i];
+
+		*job = world_old(i + 1, age);
+		job->touched = 1e9;
+		job->dirty = dirty;
+		job->pinned = i == 1;
+		sched_node_add(&world.self, job);
+	}
+	world.job_count = 2;
+	decide(&world, reasons);
+	assert_int_equal(reasons[1].why, SCHED_WHY_PINNED);
+	return reasons[0];
+}
+
+static void check_judged(struct sched_reason reason, enum sched_why why, double gain,
+			 double price)
+{
+	assert_string_equal(sched_why_name(reason.why), sched_why_name(why));
+	assert_true(fabs(reason.gain - gain) < 1e-3);
+	assert_true(fabs(reason.cost - 2 * price) < 1e-3); /* payback */
+}
+
+/*
+ * It is copied for 10 s, a tenth slower, and then stands still for 1 s; all takes 16 s, and
+ * half a CPU at either end. It must gain twice that, and 0.8 for each CPU second.
+ */
+static void an_old_job_is_worth_its_price(void **state)
+{
+	const double price = 10 * 0.1 + 1 + 2 * 0.5 * (5 + 10 + 1);
+
+	(void)state;
+	check_judged(judge(price - 1, 0, 1), SCHED_WHY_PRICE, 2 * (price - 1), price);
+	check_judged(judge(price + 1, 0, 1), SCHED_WHY_MARGIN, 2 * (price + 1), price);
+	/* 2 age - 2 price > 0.8 age */
+	check_judged(judge(price / 0.6 - 1, 0, 1), SCHED_WHY_MARGIN, 2 * (price / 0.6 - 1),
+		     price);
+	check_judged(judge(price / 0.6 + 1, 0, 1), SCHED_WHY_BALANCE, 2 * (price / 0.6 + 1),
+		     price);
+}
+
+/*
+ * While it is copied it changes half as much as can be sent, slowed down by a tenth. So
+ * each round takes 0.45 of the one before, until a tenth of a second is left: after six.
+ */
+static void a_busy_writer_costs_more_to_move(void **state)
+{
+	const double left = 10 * pow(0.45, 6), copying = (10 - left) / (1 - 0.45);
+	const double price = copying * 0.1 + left + 1 + (5 + copying + left + 1);
+
+	(void)state;
+	assert_true(left < 0.1 && left / 0.45 > 0.1);
+	check_judged(judge(price - 1, 5e7, 1), SCHED_WHY_PRICE, 2 * (price - 1), price);
+	check_judged(judge(price / 0.6 - 1, 5e7, 1), SCHED_WHY_MARGIN,
+		     2 * (price / 0.6 - 1), price);
+	check_judged(judge(price / 0.6 + 1, 5e7, 1), SCHED_WHY_BALANCE,
+		     2 * (price / 0.6 + 1), price);
+	/* One of that age that only reads goes. */
+	assert_int_equal(judge(price / 0.6 - 1, 0, 1).why, SCHED_WHY_BALANCE);
+}
+
+/* It is taken to have that much left, and then it pays; 20 s and 31 s are one class of ages. */
+static void youngest_is_what_a_new_job_has_left(void **state)
+{
+	(void)state;
+	check_judged(judge(20, 0, 1), SCHED_WHY_MARGIN, 40, 18);
+	check_judged(judge(20, 0, 31), SCHED_WHY_BALANCE, 62, 18);
+	check_judged(judge(10, 0, 1), SCHED_WHY_PRICE, 20, 18);
+}
+
+static void here_can_be_best(void **state)
+{
+	struct world world = { .random = seed };
+	struct sched_reason reason;
+
+	(void)state;
+	world_plain(&world, 1, 1, 0.9, 1);
+	assert_null(decide(&world, &reason).node);
+	assert_int_equal(reason.why, SCHED_WHY_BETTER);
+	assert_true(fabs(reason.here - 1) < 1e-6 && fabs(reason.there - 1 / 0.9) < 1e-6);
+}
+
+/*
+ * The job costs 3 here, and a tenth of that is `equal`. There it costs 1/speed, and its
+ * margin is 0.8/speed.
+ */
+static void nearly_equal_is_equal(void **state)
+{
+	static const double costs[] = { 1.15, 1, 1.18, 1.1, 1.3 };
+	struct world world = { .random = seed };
+	unsigned i, seen[5] = { 0 };
+
+	(void)state;
+	world_choice(&world, 1, costs, 5);
+	for (i = 0; i < 2; i++) {
+		world.jobs[i] = world_old(i + 1, 1000);
+		sched_node_add(&world.self, &world.jobs[i]);
+	}
+	world.job_count = 2;
+	for (i = 0; i < 3000; i++)
+		seen[decide(&world, NULL).node - world.peers]++;
+	for (i = 0; i < 5; i++)
+		if (1.8 * (costs[i] - 1) < 0.3)
+			assert_in_range(seen[i], 850, 1150);
+		else
+			assert_int_equal(seen[i], 0);
+	world.policy.equal = 0;
+	for (i = 0; i < 100; i++)
+		assert_ptr_equal(decide(&world, NULL).node, &world.peers[1]);
 }
 
 static int print_seed(void **state)
@@ -176,6 +282,12 @@ int main(void)
 		cmocka_unit_test(a_lone_job_goes_where_it_is_faster),
 		cmocka_unit_test(a_crowd_leaves_a_fast_node),
 		cmocka_unit_test(a_slow_target_has_a_larger_margin),
+		cmocka_unit_test(a_boast_makes_no_margin_smaller),
+		cmocka_unit_test(an_old_job_is_worth_its_price),
+		cmocka_unit_test(a_busy_writer_costs_more_to_move),
+		cmocka_unit_test(youngest_is_what_a_new_job_has_left),
+		cmocka_unit_test(here_can_be_best),
+		cmocka_unit_test(nearly_equal_is_equal),
 	};
 
 	return cmocka_run_group_tests(tests, print_seed, NULL);

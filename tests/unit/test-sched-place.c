@@ -428,6 +428,44 @@ static int print_seed(void **state)
 	return 0;
 }
 
+/* `equal` is a tenth: what costs up to that much more than the best is as good. */
+static void nearly_equal_is_equal(void **state)
+{
+	static const double costs[] = { 1.09, 1, 1.11, 1.05, 1.2 };
+	struct world world = { .random = seed };
+	struct sched_job job = world_old(1, 0);
+	unsigned i, seen[5] = { 0 };
+
+	(void)state;
+	world_choice(&world, 1, costs, 5);
+	world.self.others = 9;
+	for (i = 0; i < 3000; i++)
+		seen[sched_place(&world.view, &job, &world.random).node - world.peers]++;
+	for (i = 0; i < 5; i++)
+		if (costs[i] < 1.1)
+			assert_in_range(seen[i], 850, 1150);
+		else
+			assert_int_equal(seen[i], 0);
+	world.policy.equal = 0;
+	for (i = 0; i < 100; i++)
+		assert_ptr_equal(sched_place(&world.view, &job, &world.random).node,
+				 &world.peers[1]);
+}
+
+/* Home need not be the best either. */
+static void home_wins_when_nearly_equal(void **state)
+{
+	static const double costs[] = { 1, 1 };
+	struct world world = { .random = seed };
+	struct sched_job job = world_old(1, 0);
+
+	(void)state;
+	world_choice(&world, 1 / 1.09, costs, 2);
+	assert_ptr_equal(sched_place(&world.view, &job, &world.random).node, &world.self);
+	world_choice(&world, 1 / 1.11, costs, 2);
+	assert_ptr_not_equal(sched_place(&world.view, &job, &world.random).node, &world.self);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -436,6 +474,8 @@ int main(void)
 		cmocka_unit_test(a_surprise_is_refused),
 		cmocka_unit_test(order_of_nodes_does_not_matter),
 		cmocka_unit_test(equals_share),
+		cmocka_unit_test(nearly_equal_is_equal),
+		cmocka_unit_test(home_wins_when_nearly_equal),
 		cmocka_unit_test(cost_is_the_formula),
 		cmocka_unit_test(cost_rises_with_load),
 		cmocka_unit_test(choice_is_monotone),
