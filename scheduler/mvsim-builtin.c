@@ -128,6 +128,18 @@ const struct sim_builtin sim_builtins[] = {
 	  "  {\"at\": 120, \"every\": 120, \"until\": 1200, \"node\": \"n-10\",\n"
 	  "   \"what\": \"open\"}],\n"
 	  "\"params\": {\"bandwidth\": 110000000, \"file_rate\": 110000000, \"window\": 8}}\n" },
+	{ "parted", "three nodes of ten do not hear the others for five minutes",
+	  "{\"name\": \"parted\",\n"
+	  "\"nodes\": [{\"name\": \"n\", \"count\": 10, \"cpus\": 4, \"memory\": \"16G\"}],\n"
+	  "\"workload\": {\"kind\": \"lifetimes\", \"rate\": 3, \"seconds\": 1000,\n"
+	  "  \"most\": 10000, \"memory_least\": \"64M\", \"memory_most\": \"2G\"},\n"
+	  "\"events\": [{\"at\": 300, \"node\": \"n-8\", \"what\": \"cut\"},\n"
+	  "  {\"at\": 300, \"node\": \"n-9\", \"what\": \"cut\"},\n"
+	  "  {\"at\": 300, \"node\": \"n-10\", \"what\": \"cut\"},\n"
+	  "  {\"at\": 600, \"node\": \"n-8\", \"what\": \"heal\"},\n"
+	  "  {\"at\": 600, \"node\": \"n-9\", \"what\": \"heal\"},\n"
+	  "  {\"at\": 600, \"node\": \"n-10\", \"what\": \"heal\"}],\n"
+	  "\"params\": {\"bandwidth\": 110000000, \"file_rate\": 110000000, \"window\": 8}}\n" },
 	{ "usher", "jobs whose memory grows, on a node that it does not suffice for",
 	  "{\"name\": \"usher\",\n"
 	  "\"nodes\": [{\"name\": \"n\", \"count\": 6, \"cpus\": 32, \"memory\": \"4G\"}],\n"

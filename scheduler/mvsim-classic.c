@@ -165,20 +165,20 @@ static uint32_t mosix_count(const struct sim *sim, uint32_t node)
 	return mosix->known ? sim->scenario->node_count : sim->nodes[node].gossip.count;
 }
 
-/* False when there is nothing of use at that place. */
+/* False when there is nothing of use at that place: what is drained takes nobody (mosctl block). */
 static bool mosix_peer(struct sim *sim, uint32_t node, uint32_t place, struct sched_node *peer)
 {
 	const struct mosix *mosix = sim->method->options;
 
 	if (!mosix->known) {
 		*peer = sim->nodes[node].gossip.nodes[place];
-		return true;
+		return peer->state == SCHED_OPEN;
 	}
 	place = (node + place) % sim->scenario->node_count;
 	sim_told(sim, place, peer);
 	if (!sim->nodes[place].hides)
 		peer->run = sim_run_queue(&sim->nodes[place]);
-	return sim_reachable(sim, node, place);
+	return peer->state == SCHED_OPEN && sim_reachable(sim, node, place);
 }
 
 /* mosrun -b: starts at the least loaded node that is known. */
@@ -189,7 +189,7 @@ static void best_arrive(struct sim *sim, uint32_t job)
 	uint32_t count = mosix_count(sim, home);
 	struct sched_node peer;
 	double mem = sim->jobs[job].mem;
-	double least = sim_free(sim, home) < mem ? INFINITY :
+	double least = n->draining || sim_free(sim, home) < mem ? INFINITY :
 		       (sim_run_queue(n) + 1) / n->spec->speed / n->spec->cpus;
 
 	for (i = 1; i < count; i++) {
@@ -265,19 +265,12 @@ static bool mosix_usher(struct sim *sim, uint32_t node)
 	return to != SIM_NOBODY && sim_move(sim, chosen, to);
 }
 
-static void mosix_step(struct sim *sim, uint32_t node)
+/* Known to have room for the job, and a load below `least`. */
+static uint32_t mosix_target(struct sim *sim, uint32_t node, uint32_t job, double least)
 {
-	struct sim_node *n = &sim->nodes[node];
-	uint32_t job, count = mosix_count(sim, node), i, to = SIM_NOBODY;
-	/* A node that says wrong things of its speed believes them. */
-	double least = n->meter.mean / (n->spec->speed * n->lie) / n->spec->cpus;
+	uint32_t count = mosix_count(sim, node), to = SIM_NOBODY, i;
 	struct sched_node peer;
 
-	if (n->out || mosix_usher(sim, node))
-		return;
-	job = mosix_choose(sim, n);
-	if (job == SIM_NOBODY)
-		return;
 	for (i = 1; i < count; i++) {
 		double load;
 
@@ -289,6 +282,24 @@ static void mosix_step(struct sim *sim, uint32_t node)
 			to = sim_of_id(peer.id);
 		}
 	}
+	return to;
+}
+
+static void mosix_step(struct sim *sim, uint32_t node)
+{
+	struct sim_node *n = &sim->nodes[node];
+	uint32_t job, to;
+	/* A node that says wrong things of its speed believes them. */
+	double least = n->meter.mean / (n->spec->speed * n->lie) / n->spec->cpus;
+
+	if (n->out || (!n->draining && mosix_usher(sim, node)))
+		return;
+	job = mosix_choose(sim, n);
+	if (job == SIM_NOBODY)
+		return;
+	/* mosctl expel: all leave, one by one, whatever the loads. What is typed there
+	 * begins there all the same, and leaves too. */
+	to = mosix_target(sim, node, job, n->draining ? INFINITY : least);
 	if (to != SIM_NOBODY)
 		sim_move(sim, job, to);
 }

@@ -64,6 +64,7 @@ static void add(struct sim_summary *summary, const struct sim_stats *stats,
 	summary->wait += stats->wait_mean * jobs;
 	summary->wait_max = fmax(summary->wait_max, stats->wait_max);
 	summary->over_memory += stats->over_memory;
+	summary->draining += stats->draining;
 	summary->worst_memory = fmax(summary->worst_memory, stats->worst_memory);
 	summary->balanced_at += stats->balanced_at;
 	summary->makespan += stats->makespan;
@@ -78,7 +79,8 @@ static void finish(struct sim_summary *summary, const struct sim_summary *refere
 		   uint64_t jobs, unsigned runs)
 {
 	double *per_run[] = { &summary->by_execution, &summary->median, &summary->p95,
-			      &summary->over_memory, &summary->balanced_at,
+			      &summary->over_memory, &summary->draining,
+			      &summary->balanced_at,
 			      &summary->makespan, &summary->bytes };
 	double *per_job[] = { &summary->by_job, &summary->moves, &summary->refused,
 			      &summary->aborted, &summary->lost, &summary->move_seconds,
@@ -187,6 +189,7 @@ static const struct column {
 	C("wait s", wait, "%7.2f", 1),
 	C("over s", over_memory, "%7.0f", 1),
 	C("mem%", worst_memory, "%6.0f", 100),
+	C(NULL, draining, "%g", 1),
 	C(NULL, refused, "%g", 1),
 	C(NULL, aborted, "%g", 1),
 	C(NULL, lost, "%g", 1),

@@ -24,7 +24,7 @@ struct sim_summary {
 	double known_age;            /* s, mean of what the first node knows of others by gossip */
 	double known_samples;
 	double wait, wait_max;       /* s until a job starts */
-	double over_memory;          /* node seconds per run */
+	double over_memory, draining; /* node seconds per run */
 	double worst_memory;         /* share of a node's memory */
 	double balanced_at, makespan; /* s, means */
 	double bytes;                /* of gossip per run */

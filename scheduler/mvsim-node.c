@@ -53,6 +53,8 @@ void sim_advance(struct sim *sim, uint32_t node)
 	n->run_sum += sim_run_queue(n) * time;
 	if (over_memory(n))
 		sim->stats.over_memory += time;
+	if (n->draining && n->job_count)
+		sim->stats.draining += time;
 	n->last = sim->now;
 }
 

@@ -153,6 +153,7 @@ struct sim_stats {
 	double slowdown_mean, slowdown_median, slowdown_p95, slowdown_max;
 	double makespan, wait_mean, wait_max;
 	double over_memory;    /* node seconds with more memory used than there is */
+	double draining;       /* node seconds with jobs on a node that is drained */
 	double worst_memory;   /* largest share of a node's memory in use */
 	uint64_t moves, refused, aborted, lost, unfinished;
 	double move_seconds, move_bytes, down_seconds;

@@ -27,7 +27,7 @@ MOSIX = "mosix,mosix-best,mosix-known,mosix+weight,mosix-best+weight,mosix-known
 ABLATION = MOSIX + ",mv-none,mv-weight,mv-move,mv-best,mv-even,mv-nowait,mv-place+move,monovisor"
 MOVING = "mosix,mv-even,mv-nowait,monovisor"
 TROUBLE = ("flash", "oscillate", "honest", "liar", "boaster", "hider", "visitor", "drained",
-           "usher", "talkers")
+           "parted", "usher", "talkers")
 BENCHMARKS = os.path.join(HERE, "..", "benchmarks.md")
 KNOWN = (10, 100, 1000, 10000)
 # Amir et al. 2000, table 3, simulation, by execution.

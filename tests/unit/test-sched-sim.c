@@ -313,7 +313,7 @@ static void check_trouble(const char *text)
 static void trouble_is_survived(void **state)
 {
 	static const char *const names[] = { "oscillate", "liar", "boaster", "hider", "visitor",
-					     "drained", "usher" };
+					     "drained", "parted", "usher" };
 	unsigned i;
 
 	(void)state;
@@ -330,6 +330,25 @@ static void trouble_is_survived(void **state)
 	assert_true(cost_of("boaster", "monovisor") < 1.5 * cost_of("honest", "monovisor"));
 	assert_true(cost_of("hider", "monovisor") < 1.5 * cost_of("honest", "monovisor"));
 	assert_true(cost_of("liar", "monovisor") < cost_of("liar", "mosix"));
+}
+
+/* What is drained is empty soon, with MOSIX too, and stays so. */
+static void drained_nodes_become_empty(void **state)
+{
+	static const char *const methods[] = { "monovisor", "mosix", "mosix-best", "mosix-known" };
+	struct sim_stats stats;
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
+		stats = stats_of("{\"name\": \"d\"," NODES(4) ", \"workload\": {\"kind\": \"pareto\","
+				 "\"rate\": 1, \"count\": 24, \"least\": 300, \"most\": 600,"
+				 "\"memory_least\": \"9M\", \"memory_most\": \"20M\", \"home\": \"n-2\"},"
+				 "\"events\": [{\"at\": 100, \"node\": \"n-1\", \"what\": \"drain\"}]}",
+				 methods[i], 1);
+		assert_int_equal(stats.unfinished, 0);
+		assert_true(stats.draining > 1 && stats.draining < 90);
+	}
 }
 
 /* ---- the generators ---- */
@@ -532,6 +551,7 @@ int main(void)
 		cmocka_unit_test(never_over_memory),
 		cmocka_unit_test(it_comes_to_rest),
 		cmocka_unit_test(trouble_is_survived),
+		cmocka_unit_test(drained_nodes_become_empty),
 		cmocka_unit_test(generators_have_their_distributions),
 		cmocka_unit_test(bad_scenarios_are_refused),
 		cmocka_unit_test(chains_that_are_no_circles_are_taken),
