@@ -22,6 +22,7 @@
 #include "net/peer.h"
 #include "vmm-agent/mvd-migrate.h"
 #include "vmm-agent/mvd-scheduler.h"
+#include "vmm-agent/mvd-tell.h"
 
 #include <errno.h>
 #include <string.h>
@@ -61,6 +62,8 @@ static void on_started(void *ctx, const struct peer_reply *reply)
 	struct job *job = ctx;
 	g_autofree char *text = NULL;
 
+	if (job->host)
+		tell_note(job->mvd, job->host, reply);
 	if (job->stage == JOB_STARTING && reply->answer) {
 		job->heard = now_ms();
 		take_answer(job, reply->answer);

@@ -21,6 +21,7 @@
 #include "vmm-agent/mvd-dial.h"
 #include "vmm-agent/mvd-node.h"
 #include "vmm-agent/mvd-scheduler.h"
+#include "vmm-agent/mvd-tell.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -86,6 +87,7 @@ static void on_reserved(void *ctx, const struct peer_reply *reply)
 	struct migration *m = ctx;
 	g_autofree char *text = NULL;
 
+	tell_note(m->mvd, m->to, reply);
 	if (reply->answer) {
 		m->place = json_object_get(reply->answer);
 		step_done(m);

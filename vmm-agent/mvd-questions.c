@@ -13,6 +13,7 @@
 #include "vmm-agent/mvd-migrate.h"
 #include "vmm-agent/mvd-node.h"
 #include "vmm-agent/mvd-scheduler.h"
+#include "vmm-agent/mvd-tell.h"
 
 #include <string.h>
 
@@ -240,7 +241,7 @@ static void do_start(struct mvd *mvd, const char *from,
 
 	if (read_start(mvd, from, body, &facts, &err) < 0) {
 		job_facts_clear(&facts);
-		peer_refuse(question, err.text);
+		tell_refusal(mvd, question, err.text);
 		return;
 	}
 	g_free(facts.agent);

@@ -61,6 +61,7 @@ vmm_agent_libmvd_a_SOURCES = \
 	vmm-agent/mvd-server.c vmm-agent/mvd-server.h \
 	vmm-agent/mvd-settings.c vmm-agent/mvd-settings.h \
 	vmm-agent/mvd-steer.c \
+	vmm-agent/mvd-tell.c vmm-agent/mvd-tell.h \
 	vmm-agent/mvd-tsc.c vmm-agent/mvd-tsc.h \
 	vmm-agent/mvd-virt-move.c vmm-agent/mvd-virt-move.h \
 	vmm-agent/mvd-virt-tune.c vmm-agent/mvd-virt-tune.h \

@@ -61,7 +61,11 @@ void mvd_gossip_urgent(struct mvd *mvd)
 void mvd_gossip_note(struct mvd *mvd, const struct sched_node *node)
 {
 	(void)mvd;
-	(void)node;
+	world.noted++;
+	if (node->id == world.beta.id)
+		world.beta = *node;
+	if (node->id == world.gamma.id)
+		world.gamma = *node;
 }
 
 void mvd_gossip_roster(struct mvd *mvd)
@@ -161,6 +165,13 @@ void peer_refuse(struct peer_question *question, const char *text)
 	(void)question;
 	g_free(world.refusal);
 	world.refusal = g_strdup(text);
+}
+
+void peer_refuse_with(struct peer_question *question, const char *text,
+		      struct json_object *details)
+{
+	json_object_put(details);
+	peer_refuse(question, text);
 }
 
 /* Streams are nobody's here. */

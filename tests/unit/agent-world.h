@@ -33,6 +33,7 @@ struct world {
 	double now;
 	bool alone;              /* no cluster */
 	struct sched_node beta, gamma;
+	unsigned noted;          /* mvd_gossip_note() */
 	unsigned memory, room;   /* MiB of alpha: all, free */
 	double others;           /* CPUs that are used by no job */
 	uint64_t used;           /* ns */

@@ -72,6 +72,13 @@ void peer_refuse(struct peer_question *question, const char *text)
 	fail_msg("refused: %s", text);
 }
 
+void peer_refuse_with(struct peer_question *question, const char *text,
+		      struct json_object *details)
+{
+	json_object_put(details);
+	peer_refuse(question, text);
+}
+
 void peer_open(struct peers *peers, const char *node, struct json_object *body,
 	       unsigned timeout_ms, peer_opened_fn done, void *ctx)
 {
