@@ -219,6 +219,7 @@ static void count_move(struct job *job, const char *from)
 	g_free(job->facts.from);
 	job->facts.from = g_strdup(from);
 	job->facts.moves++;
+	came_clear(&job->came);
 	job_save(job);
 }
 
@@ -429,10 +430,12 @@ void home_linked(struct job *job, unsigned incarnation, bool linked)
 	lose_copy(job);
 }
 
-void home_moving(struct job *job, const char *to, unsigned incarnation)
+void home_moving(struct job *job, const char *to, unsigned incarnation,
+		 const char *why)
 {
 	struct json_object *event;
 
+	came_leave(job, to, why);
 	job_attach_early(job, to, incarnation);
 	if (!job->client)
 		return;

@@ -147,16 +147,18 @@ static void on_noted(void *ctx, const struct virt_result *result)
 static void announce(struct migration *m)
 {
 	struct job *job = m->job;
+	g_autofree char *why = scheduler_move_reason(job);
 	struct json_object *body;
 
 	job->facts.attempt = m->incarnation;
 	if (job->foreign) {
 		body = question(m, "moving");
 		event_add_string(body, "to", m->to);
+		event_add_string(body, "why", why);
 		peer_ask(m->mvd->peers, job->facts.home, body, ASK_MS,
 			 on_released, NULL);
 	} else {
-		home_moving(job, m->to, m->incarnation);
+		home_moving(job, m->to, m->incarnation, why);
 	}
 	job_call(job, CALL_SAVE, on_noted, m);
 }

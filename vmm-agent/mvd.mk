@@ -21,6 +21,7 @@ vmm_agent_libmvd_a_SOURCES = \
 	vmm-agent/mvd-avahi.c vmm-agent/mvd-avahi.h \
 	vmm-agent/mvd-boot.c vmm-agent/mvd-boot.h \
 	vmm-agent/mvd-call.c \
+	vmm-agent/mvd-came.c vmm-agent/mvd-came.h \
 	vmm-agent/mvd-cluster.c vmm-agent/mvd-cluster.h \
 	vmm-agent/mvd-config.c vmm-agent/mvd-config.h \
 	vmm-agent/mvd-console.c vmm-agent/mvd-console.h \

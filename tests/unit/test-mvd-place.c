@@ -49,6 +49,7 @@ static void stays_at_home(void **state)
 	job = placed();
 	assert_null(job->host);
 	assert_false(job->unplaced);
+	assert_true(g_str_has_prefix(came_text(job), "started at alpha: home is best"));
 }
 
 static void goes_where_it_is_better(void **state)
@@ -60,13 +61,16 @@ static void goes_where_it_is_better(void **state)
 	world.beta.others = 5;
 	job = placed();
 	assert_string_equal(job->host, "gamma");
+	assert_true(g_str_has_prefix(came_text(job), "started at gamma: gamma is best"));
 	/* What has been sent there counts there. */
 	world.gamma.mem_total = 500 * WORLD_MIB;
 	world.gamma.mem_free = 500 * WORLD_MIB;
 	job = placed();
 	assert_string_not_equal(job->host ? job->host : "alpha", "gamma");
 	world.mvd.config.settings.place = false;
-	assert_null(placed()->host);
+	job = placed();
+	assert_null(job->host);
+	assert_true(g_str_has_prefix(came_text(job), "started at alpha: this node does not"));
 	request.best = true;
 	world.beta.others = 0;
 	assert_string_equal(placed()->host, "beta");
@@ -215,6 +219,7 @@ static void waits_for_room(void **state)
 	assert_true(job->unplaced);
 	assert_null(job->host);
 	assert_string_equal(job_state(job), "waiting");
+	assert_string_equal(came_text(job), "");
 	why = scheduler_waits_for(job);
 	assert_non_null(strstr(why, "as many jobs as it may"));
 	second = placed();
@@ -283,7 +288,7 @@ static void counts_slots_at_home(void **state)
 	(void)state;
 	request.home = true;
 	world.mvd.config.settings.slots = 1;
-	assert_non_null(asked(&err));
+	assert_string_equal(came_text(asked(&err)), "started at alpha: its user said so");
 	assert_null(asked(&err));
 	assert_non_null(strstr(err.text, "as many jobs as it may"));
 	request.home = false;
