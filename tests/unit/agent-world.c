@@ -50,12 +50,13 @@ const struct sched_node *mvd_gossip_nodes(struct mvd *mvd, unsigned *count)
 void mvd_gossip_own(struct mvd *mvd, const struct sched_node *own)
 {
 	(void)mvd;
-	(void)own;
+	world.told = *own;
 }
 
 void mvd_gossip_urgent(struct mvd *mvd)
 {
 	(void)mvd;
+	world.urgent++;
 }
 
 void mvd_gossip_note(struct mvd *mvd, const struct sched_node *node)
@@ -170,7 +171,8 @@ void peer_refuse(struct peer_question *question, const char *text)
 void peer_refuse_with(struct peer_question *question, const char *text,
 		      struct json_object *details)
 {
-	json_object_put(details);
+	json_object_put(world.details);
+	world.details = details;
 	peer_refuse(question, text);
 }
 
@@ -362,6 +364,7 @@ int world_tear_down(void **state)
 	g_free(world.asked_to);
 	g_free(world.refusal);
 	json_object_put(world.answer);
+	json_object_put(world.details);
 	return 0;
 }
 
