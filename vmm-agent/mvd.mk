@@ -33,7 +33,7 @@ vmm_agent_libmvd_a_SOURCES = \
 	vmm-agent/mvd-facts.c \
 	vmm-agent/mvd-freeze.c vmm-agent/mvd-freeze.h \
 	vmm-agent/mvd-gossip.c vmm-agent/mvd-gossip.h vmm-agent/mvd-gossip-private.h \
-	vmm-agent/mvd-gossip-key.c vmm-agent/mvd-gossip-net.c \
+	vmm-agent/mvd-gossip-key.c vmm-agent/mvd-gossip-lives.c vmm-agent/mvd-gossip-net.c \
 	vmm-agent/mvd-hold.c \
 	vmm-agent/mvd-home.c \
 	vmm-agent/mvd-host.c \
