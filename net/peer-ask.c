@@ -29,7 +29,7 @@ struct ask {
 	peer_reply_fn done;
 	void *ctx;
 	/* The outcome. */
-	struct json_object *answer;
+	struct json_object *answer, *details;
 	char *error;
 	bool refused;
 };
@@ -38,6 +38,7 @@ static void ask_free(struct ask *ask)
 {
 	g_clear_handle_id(&ask->timer, g_source_remove);
 	json_object_put(ask->answer);
+	json_object_put(ask->details);
 	g_free(ask->line);
 	g_free(ask->error);
 	g_free(ask);
@@ -58,6 +59,7 @@ static gboolean on_finished(void *p)
 			.answer = ask->answer,
 			.error = ask->error,
 			.refused = ask->refused,
+			.details = ask->details,
 		};
 
 		ask->done(ask->ctx, &reply);
@@ -195,10 +197,12 @@ static void take_answer(struct member *member, struct json_object *line)
 	if (!ask)
 		return;
 	ask->refused = refused != NULL;
-	if (refused)
+	if (refused) {
 		ask->error = g_strdup(refused);
-	else
+		ask->details = json_object_get(json_peek_object(line, "details"));
+	} else {
 		ask->answer = json_object_get(answer);
+	}
 	finish(ask);
 }
 

@@ -70,12 +70,20 @@ void peer_answer(struct peer_question *question, struct json_object *answer)
 	reply(question, line);
 }
 
-void peer_refuse(struct peer_question *question, const char *text)
+void peer_refuse_with(struct peer_question *question, const char *text,
+		      struct json_object *details)
 {
 	struct json_object *line = json_object_new_object();
 
 	json_add_string(line, "refused", text);
+	if (details)
+		json_object_object_add(line, "details", details);
 	reply(question, line);
+}
+
+void peer_refuse(struct peer_question *question, const char *text)
+{
+	peer_refuse_with(question, text, NULL);
 }
 
 static void take_question(struct inbound *inbound, int64_t id,

@@ -114,13 +114,15 @@ void peers_get(const struct peers *peers, unsigned index,
 /*
  * Exactly one of `answer` (borrowed) and `error` is given. The callback is made
  * exactly once, never from inside the call, unless peers_free() comes first.
- * `refused` is true when the peer itself said no: the error is its own words.
- * Otherwise it is unknown whether the question was heard.
+ * `refused` is true when the peer itself said no: the error is its own words, and
+ * `details` (borrowed) what it says beside them, or NULL. Otherwise it is unknown
+ * whether the question was heard.
  */
 struct peer_reply {
 	struct json_object *answer;
 	const char *error;
 	bool refused;
+	struct json_object *details;
 };
 typedef void (*peer_reply_fn)(void *ctx, const struct peer_reply *reply);
 
@@ -133,6 +135,9 @@ void peer_ask(struct peers *peers, const char *node, struct json_object *body,
 void peer_answer(struct peer_question *question, struct json_object *answer);
 /* Say no, in words for people. */
 void peer_refuse(struct peer_question *question, const char *text);
+/* And tell the asker's program something; `details` is taken. */
+void peer_refuse_with(struct peer_question *question, const char *text,
+		      struct json_object *details);
 
 /* ---- streams ---- */
 

@@ -275,6 +275,11 @@ enum seal_verdict seal_open(const struct seal *seal, struct seal_peer *peer,
 	return is_new(peer, header.counter) ? SEAL_GOOD : SEAL_REPLAYED;
 }
 
+uint64_t seal_boot(const uint8_t *bytes)
+{
+	return get_le64(bytes + AT_FROM_BOOT);
+}
+
 /* ---- hellos ---- */
 
 size_t seal_hello(const struct seal *seal, struct seal_peer *peer, bool challenge,

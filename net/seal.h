@@ -98,6 +98,9 @@ enum seal_verdict seal_open(const struct seal *seal, struct seal_peer *peer,
 			    const uint8_t *bytes, size_t len, enum seal_kind *kind,
 			    uint8_t *payload, size_t *used);
 
+/* The sender's boot in a datagram that seal_open() called good or unproven. */
+uint64_t seal_boot(const uint8_t *bytes);
+
 /* ---- hellos ---- */
 
 /*

@@ -21,7 +21,7 @@ run_defaults() {
 	name=$(default_name)
 	dir=
 	memory=2048
-	cpus=2
+	cpus=
 	accel=auto
 	share=
 	port=7480
@@ -55,7 +55,7 @@ check_run_options() {
 	add_seed hostname "$name"
 	add_seed port "$port"
 	seed_matches "$memory" '[1-9][0-9]{2,6}' || misused "run: --memory is in MiB, at least 100, not \"$memory\""
-	seed_matches "$cpus" '[1-9][0-9]{0,2}' || misused "run: --cpus is a number, not \"$cpus\""
+	[ -z "$cpus" ] || seed_matches "$cpus" '[1-9][0-9]{0,2}' || misused "run: --cpus is a number, not \"$cpus\""
 	case $accel in auto | kvm | hvf | whpx | tcg) ;; *)
 		misused "run: --accel is auto, kvm, hvf, whpx or tcg, not \"$accel\"" ;; esac
 	[ "$seed_cluster" != new ] || case "$seed_lines" in *"
@@ -119,6 +119,13 @@ help_emulation() {
 	*accel=*) ;;
 	tcg-*) add_seed accel kvm ;;
 	esac
+}
+
+# Two processors that are emulated interrupt each other more than they help, on a busy host
+# until nothing else gets done.
+choose_cpus() {
+	[ -z "$cpus" ] || return 0
+	case $accel in tcg) cpus=1 ;; *) cpus=2 ;; esac
 }
 
 accel_option() { # NAME
@@ -214,6 +221,7 @@ run_node() {
 	run_options "$@"
 	command -v "$qemu" >/dev/null || die "run: there is no $qemu: install QEMU (Debian: qemu-system-x86; macOS: brew install qemu)"
 	choose_accel
+	choose_cpus
 	help_emulation
 	make_command
 	if [ -n "$dry" ]; then

@@ -18,7 +18,7 @@ tests_unit_test_swim_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_swim_LDADD = $(sched_libs) $(CMOCKA_LIBS)
 
 # It has the real mvd-gossip.c, and parts of its own in place of the socket and the roster.
-tests_unit_test_mvd_gossip_SOURCES = tests/unit/test-mvd-gossip.c
+tests_unit_test_mvd_gossip_SOURCES = tests/unit/test-mvd-gossip.c vmm-agent/mvd-gossip-lives.c
 tests_unit_test_mvd_gossip_CFLAGS = $(mvd_cflags) $(CMOCKA_CFLAGS)
 tests_unit_test_mvd_gossip_LDADD = net/libpeer.a $(sched_libs) $(GIO_LIBS) $(GNUTLS_LIBS) $(JSON_C_LIBS) $(CMOCKA_LIBS)
 

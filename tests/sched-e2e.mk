@@ -1,7 +1,8 @@
 # What mvd decides by itself: its settings, its measurements and its decisions in a world without a
 # machine; and in labs of nodes of different size, where jobs go.
 sched_agent_tests = tests/unit/test-mvd-settings tests/unit/test-mvd-owner tests/unit/test-mvd-load tests/unit/test-mvd-place tests/unit/test-mvd-room \
-	tests/unit/test-mvd-scheduler tests/unit/test-mvd-steer tests/unit/test-mvd-doctor
+	tests/unit/test-mvd-scheduler tests/unit/test-mvd-steer tests/unit/test-mvd-doctor \
+	tests/unit/test-mvd-arrive
 check_PROGRAMS += $(sched_agent_tests)
 TESTS += $(sched_agent_tests)
 tests_unit_test_mvd_settings_SOURCES = tests/unit/test-mvd-settings.c
@@ -29,7 +30,11 @@ tests_unit_test_mvd_steer_SOURCES = tests/unit/test-mvd-steer.c $(agent_world)
 tests_unit_test_mvd_steer_CFLAGS = $(agent_test_cflags)
 tests_unit_test_mvd_steer_LDADD = $(agent_test_ldadd)
 
-# Includes the real source.
+# These include the real source.
+tests_unit_test_mvd_arrive_SOURCES = tests/unit/test-mvd-arrive.c $(agent_world)
+tests_unit_test_mvd_arrive_CFLAGS = $(agent_test_cflags)
+tests_unit_test_mvd_arrive_LDADD = $(agent_test_ldadd)
+
 tests_unit_test_mvd_doctor_SOURCES = tests/unit/test-mvd-doctor.c
 tests_unit_test_mvd_doctor_CFLAGS = $(agent_test_cflags)
 tests_unit_test_mvd_doctor_LDADD = $(agent_test_ldadd)

@@ -110,12 +110,15 @@ int do_migrate(const struct mvctl_options *options, struct err *err)
 
 static void print_why(FILE *out, struct json_object *why)
 {
-	char host[80], text[320];
+	char host[80], text[600];
 
 	print_clean(host, sizeof(host), agent_string(why, "host"));
 	print_clean(text, sizeof(text), agent_string(why, "text"));
 	fprintf(out, "job %lld is at %s: %s\n", agent_number(why, "pid"),
 		*host ? host : "no node", text);
+	if (*agent_string(why, "came"))
+		fprintf(out, "it %s\n", print_clean(text, sizeof(text),
+						    agent_string(why, "came")));
 }
 
 int do_why(const struct mvctl_options *options, struct err *err)

@@ -41,7 +41,7 @@ static const struct command {
 	{ "migrate", do_migrate, true, false, false, "JOB NODE|home [--post-copy]",
 	  "move a job to another node, and wait for it", false, true },
 	{ "why", do_why, true, false, false, "JOB",
-	  "say why a job stays where it is" },
+	  "say why a job is and stays where it is" },
 	{ "cluster", do_cluster, false, false, false, "COMMAND ...",
 	  "make, change or look at the cluster", true },
 	{ "best", do_schedule, false, false, false, "[MIB]",

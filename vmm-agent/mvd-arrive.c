@@ -17,6 +17,7 @@
 #include "vmm-agent/mvd-node.h"
 #include "vmm-agent/mvd-probe.h"
 #include "vmm-agent/mvd-scheduler.h"
+#include "vmm-agent/mvd-tell.h"
 #include "vmm-agent/mvd-vsock.h"
 
 #include <errno.h>
@@ -478,6 +479,7 @@ static struct json_object *describe(const struct arrivals *arrivals,
 	event_add_string(answer, "socket", socket);
 	event_add_string(answer, "console", console);
 	event_add_string(answer, "dac", dac ? dac : "");
+	tell_load(mvd, answer);
 	return answer;
 }
 
@@ -505,7 +507,7 @@ void arrivals_reserve(struct arrivals *arrivals, const char *from,
 	if (r)
 		peer_answer(question, describe(arrivals, r, wish.accel));
 	else
-		peer_refuse(question, err.text);
+		tell_refusal(arrivals->mvd, question, err.text);
 }
 
 /* The peer's own reservation, which it proves by the secret. */

@@ -130,6 +130,20 @@ static bool check_datagrams(struct json_object *checks, struct mvd *mvd,
 	return false;
 }
 
+/* Which one answers by TCP is a matter of addresses. */
+static bool check_twins(struct json_object *checks, struct mvd *mvd,
+			const struct patient *patient)
+{
+	if (!mvd_gossip_twins(mvd, patient->name))
+		return false;
+	doctor_add(checks, "node", false,
+		   g_strdup_printf("two machines claim to be %s: one is a copy of the other's disk",
+				   patient->name),
+		   "switch one off, remove the node where the cluster was made (mvctl cluster "
+		   "remove), and let each machine join anew, under a name of its own");
+	return true;
+}
+
 /* ---- the cluster ---- */
 
 static void check_self(struct json_object *checks, struct mvd *mvd)
@@ -177,6 +191,8 @@ static void check_all(struct json_object *checks, struct checkup *checkup)
 	for (i = 0; i < count; i++) {
 		const struct patient *patient = checkup->patients->pdata[i];
 
+		if (check_twins(checks, checkup->mvd, patient))
+			continue;
 		if (patient->trouble)
 			check_silent(checks, patient);
 		else

@@ -359,6 +359,8 @@ static void receive(struct mesh *mesh, GSocketAddress *from, const uint8_t *byte
 	verdict = seal_open(&mesh->seal, peer ? &peer->seal : NULL, bytes, len, &kind,
 			    payload, &used);
 	mesh->counters.verdicts[verdict]++;
+	if (verdict == SEAL_GOOD || verdict == SEAL_UNPROVEN)
+		mesh_life(peer, seal_boot(bytes), mvd_gossip_now());
 	if (verdict == SEAL_GOOD)
 		take(peer, from, kind, bytes, payload, used);
 	else if (verdict == SEAL_UNPROVEN)

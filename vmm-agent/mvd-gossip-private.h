@@ -5,6 +5,7 @@
  *	mvd-gossip.c      the table of load vectors, the detector, the clock
  *	mvd-gossip-net.c  the socket, datagrams to and from members
  *	mvd-gossip-key.c  the key, and how it is had
+ *	mvd-gossip-lives.c  two machines that claim to be one node
  *
  * Theory of operation
  *
@@ -52,6 +53,11 @@ struct mesh_peer {
 	double heard;           /* its last good datagram; 0: none */
 	unsigned answers;       /* of ours to its challenges, since `answers_since` */
 	double answers_since;
+	struct mesh_lives {
+		uint64_t boot, former; /* of its last datagram, and the one before that */
+		double changed;        /* when it was another one for the last time */
+		unsigned returns;      /* to the former */
+	} lives;
 };
 
 struct mesh_counters {
@@ -116,6 +122,11 @@ void mesh_send(struct mesh *mesh, uint64_t to, enum seal_kind kind, const uint8_
 	       size_t len);
 /* A first word to each, or to some of many: whoever does not have the key yet sees that there is one. */
 void mesh_greet_all(struct mesh *mesh);
+
+/* ---- mvd-gossip-lives.c ---- */
+
+/* A datagram that is sealed by the member has come, of this life. */
+void mesh_life(struct mesh_peer *peer, uint64_t boot, double now);
 
 /* ---- mvd-gossip-key.c ---- */
 

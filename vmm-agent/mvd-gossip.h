@@ -52,6 +52,8 @@ const char *mvd_gossip_state(struct mvd *mvd, const char *node_name);
 double mvd_gossip_age(struct mvd *mvd, const char *node_name);
 /* Seconds since it sent a datagram; -1 when it never has. */
 double mvd_gossip_silence(struct mvd *mvd, const char *node_name);
+/* Do two machines claim to be this node? */
+bool mvd_gossip_twins(struct mvd *mvd, const char *node_name);
 /* Does this node have what it needs to send and receive datagrams? True outside a cluster
  * of two. `why` says what it lacks. */
 bool mvd_gossip_works(struct mvd *mvd, const char **why);

@@ -22,6 +22,7 @@
 #include "net/peer.h"
 #include "vmm-agent/mvd-migrate.h"
 #include "vmm-agent/mvd-scheduler.h"
+#include "vmm-agent/mvd-tell.h"
 
 #include <errno.h>
 #include <string.h>
@@ -61,6 +62,8 @@ static void on_started(void *ctx, const struct peer_reply *reply)
 	struct job *job = ctx;
 	g_autofree char *text = NULL;
 
+	if (job->host)
+		tell_note(job->mvd, job->host, reply);
 	if (job->stage == JOB_STARTING && reply->answer) {
 		job->heard = now_ms();
 		take_answer(job, reply->answer);
@@ -216,6 +219,7 @@ static void count_move(struct job *job, const char *from)
 	g_free(job->facts.from);
 	job->facts.from = g_strdup(from);
 	job->facts.moves++;
+	came_clear(&job->came);
 	job_save(job);
 }
 
@@ -426,10 +430,12 @@ void home_linked(struct job *job, unsigned incarnation, bool linked)
 	lose_copy(job);
 }
 
-void home_moving(struct job *job, const char *to, unsigned incarnation)
+void home_moving(struct job *job, const char *to, unsigned incarnation,
+		 const char *why)
 {
 	struct json_object *event;
 
+	came_leave(job, to, why);
 	job_attach_early(job, to, incarnation);
 	if (!job->client)
 		return;

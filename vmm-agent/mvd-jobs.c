@@ -55,6 +55,7 @@ void job_unref(struct job *job)
 	g_free(job->host);
 	g_free(job->verdict);
 	g_free(job->why);
+	came_clear(&job->came);
 	scheduler_forget_place(job);
 	g_free(job->by);
 	g_free(job);
@@ -266,7 +267,7 @@ const char *job_state(const struct job *job)
 	       job->unplaced ? "waiting" : "starting";
 }
 
-struct json_object *job_to_json(const struct job *job)
+struct json_object *job_to_json(struct job *job)
 {
 	const struct job_facts *facts = &job->facts;
 	struct json_object *json = json_object_new_object();

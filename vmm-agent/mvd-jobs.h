@@ -7,6 +7,7 @@
 #define MV_MVD_JOBS_H
 
 #include "vmm-agent/mvd-console.h"
+#include "vmm-agent/mvd-came.h"
 #include "vmm-agent/mvd-freeze.h"
 #include "vmm-agent/mvd-libvirt.h"
 #include "vmm-agent/mvd-server.h"
@@ -54,6 +55,7 @@ struct job {
 	bool told_home;        /* home knows the facts */
 	gint64 heard;          /* ms: the last word of its host, or of its home */
 	char *why;             /* why it stays there, as its host says */
+	struct came came;      /* and why it came there, of a job of this home */
 	struct placement *placement; /* while a place for it is looked for */
 	int64_t lost;          /* s since 1970: host or home is out of reach; 0 */
 	unsigned confirmed;    /* the highest incarnation that mvrun has had a link to */
@@ -124,7 +126,7 @@ GPtrArray *jobs_list(const struct jobs *jobs);
 bool job_may_touch(const struct job *job, uid_t uid);
 /* True when the client is the very process whose job it is. */
 bool job_owned_by(const struct job *job, const struct client *client);
-struct json_object *job_to_json(const struct job *job);
+struct json_object *job_to_json(struct job *job);
 const char *job_state(const struct job *job);
 void jobs_forget_client(struct jobs *jobs, struct client *client);
 
@@ -255,7 +257,8 @@ enum verdict home_claim_here(struct job *job, unsigned incarnation);
 /* The copy here, which an attempt to move it has left, is the job. */
 void home_take_back(struct job *job);
 /* It is about to move: get ready. */
-void home_moving(struct job *job, const char *to, unsigned incarnation);
+void home_moving(struct job *job, const char *to, unsigned incarnation,
+		 const char *why);
 /* mvrun has a link to the incarnation, or its link has refused it. */
 void home_linked(struct job *job, unsigned incarnation, bool linked);
 /* mvrun has had a link to the copy that is the job. */

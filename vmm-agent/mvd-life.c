@@ -20,6 +20,7 @@
 #include "vmm-agent/mvd-probe.h"
 #include "vmm-agent/mvd-process.h"
 #include "vmm-agent/mvd-scheduler.h"
+#include "vmm-agent/mvd-tell.h"
 #include "vmm-agent/mvd-vsock.h"
 
 #include <errno.h>
@@ -274,6 +275,7 @@ static void tell_starter(struct job *job)
 	event_add_number(answer, "cpus", job->facts.cpus);
 	event_add_number(answer, "memory", job->facts.memory);
 	event_add_number(answer, "boot_limit", boot_limit(job));
+	tell_load(job->mvd, answer);
 	if (job->starter)
 		peer_answer(g_steal_pointer(&job->starter), answer);
 	else

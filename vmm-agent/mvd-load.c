@@ -514,9 +514,10 @@ static double fill_jobs(struct load *load, struct sched_node *node)
 static void fill_memory(struct load *load, struct sched_node *node, double needed)
 {
 	struct node_memory memory;
-	unsigned limit = (unsigned)load->mvd->config.memory;
+	unsigned limit;
 
 	node_memory(&memory);
+	limit = node_limit(load->mvd, memory.total);
 	node->mem_total = (limit ? MIN(limit, memory.total) : memory.total) * MIB;
 	node->mem_free = fmax(0, node_room(load->mvd) * MIB - needed -
 				promised(load, node));

@@ -21,6 +21,7 @@
 #include "vmm-agent/mvd-dial.h"
 #include "vmm-agent/mvd-node.h"
 #include "vmm-agent/mvd-scheduler.h"
+#include "vmm-agent/mvd-tell.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -86,6 +87,7 @@ static void on_reserved(void *ctx, const struct peer_reply *reply)
 	struct migration *m = ctx;
 	g_autofree char *text = NULL;
 
+	tell_note(m->mvd, m->to, reply);
 	if (reply->answer) {
 		m->place = json_object_get(reply->answer);
 		step_done(m);
@@ -145,16 +147,18 @@ static void on_noted(void *ctx, const struct virt_result *result)
 static void announce(struct migration *m)
 {
 	struct job *job = m->job;
+	g_autofree char *why = scheduler_move_reason(job);
 	struct json_object *body;
 
 	job->facts.attempt = m->incarnation;
 	if (job->foreign) {
 		body = question(m, "moving");
 		event_add_string(body, "to", m->to);
+		event_add_string(body, "why", why);
 		peer_ask(m->mvd->peers, job->facts.home, body, ASK_MS,
 			 on_released, NULL);
 	} else {
-		home_moving(job, m->to, m->incarnation);
+		home_moving(job, m->to, m->incarnation, why);
 	}
 	job_call(job, CALL_SAVE, on_noted, m);
 }

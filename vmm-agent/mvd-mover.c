@@ -298,6 +298,7 @@ void mover_why(struct job *job, struct client *client)
 	event_add_string(why, "text", obstacle ? obstacle :
 			 *reason ? reason :
 			 "nothing keeps it from moving: nobody has asked for it");
+	event_add_string(why, "came", came_text(job));
 	json_object_object_add(event, "why", why);
 	client_send(client, event);
 }

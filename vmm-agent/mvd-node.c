@@ -138,13 +138,24 @@ static unsigned promised(const struct jobs *jobs)
 	return sum;
 }
 
+unsigned node_limit(const struct mvd *mvd, unsigned total)
+{
+	unsigned limit = (unsigned)mvd->config.memory;
+	double share = mvd->config.settings.memory_promised * total;
+
+	if (share <= 0)
+		return limit;
+	share = CLAMP(share, 1, G_MAXINT32);
+	return limit ? MIN(limit, (unsigned)share) : (unsigned)share;
+}
+
 unsigned node_room(const struct mvd *mvd)
 {
-	unsigned reserved = arrivals_memory(mvd->jobs->arrivals);
-	unsigned limit = (unsigned)mvd->config.memory, used;
+	unsigned reserved = arrivals_memory(mvd->jobs->arrivals), limit, used;
 	struct node_memory memory;
 
 	node_memory(&memory);
+	limit = node_limit(mvd, memory.total);
 	memory.available -= MIN(memory.available, reserved);
 	if (!limit)
 		return memory.available;

@@ -44,6 +44,9 @@ unsigned node_default_cpus(enum accel accel, unsigned online);
  */
 bool node_kvm_closed(const char *dac);
 
+/* MiB that all jobs here may have been promised, of `total` MiB that the node has; 0: no
+ * bound. */
+unsigned node_limit(const struct mvd *mvd, unsigned total);
 /* MiB that a job from another node may have here now: what is free, less what
  * is reserved, within what this node gives to jobs at all. */
 unsigned node_room(const struct mvd *mvd);

@@ -281,6 +281,15 @@ struct room_wish *scheduler_wish(struct job *job)
 	return job->placement ? &job->placement->room : NULL;
 }
 
+/* What decided where it starts; one that waits is not placed yet. */
+static void note_place(struct job *job, const struct sched_place *place)
+{
+	g_autofree char *why = scheduler_reason(job->mvd, &place->reason);
+
+	if (place->node)
+		came_start(job, why);
+}
+
 /* Sets job->host, or has it wait; -1 when no node can take it and home may not. */
 static int choose(struct job *job, struct err *err)
 {
@@ -303,6 +312,7 @@ static int choose(struct job *job, struct err *err)
 			scheduler_promise(s, place.node->id, &placement->vector);
 			job->host = g_strdup(name);
 		}
+		note_place(job, &place);
 		if (!place.node)
 			waits = wait_reason(job->mvd, &view, &placement->vector);
 		view_clear(&view);
@@ -313,6 +323,7 @@ static int choose(struct job *job, struct err *err)
 			return 0;
 	}
 	stop_waiting(job);
+	came_start(job, "no other node takes it");
 	if (!placement->must_not_be_home)
 		return 0;
 	return err_set(err, 0, "none of the nodes that --on and --not-on leave can take "
@@ -352,7 +363,7 @@ void scheduler_serve_waiting(struct mvd *mvd)
 }
 
 /* It is to be here, and nowhere else. */
-static int settle_here(struct job *job, struct err *err)
+static int settle_here(struct job *job, const struct request *request, struct err *err)
 {
 	struct mvd *mvd = job->mvd;
 	struct sched_node node;
@@ -365,6 +376,8 @@ static int settle_here(struct job *job, struct err *err)
 	if (node.jobs + node.reserved >= node.slots)
 		return err_set(err, 0, "this node hosts as many jobs as it may (%u; see "
 			       "mvctl get slots)", node.slots);
+	came_start(job, request->home || request->on[0] ? "its user said so" :
+		   "this node does not choose where its jobs start (place)");
 	return 0;
 }
 
@@ -376,12 +389,13 @@ int scheduler_place(struct job *job, const struct request *request, struct err *
 
 	if (request->on[0] && !is_list(request->on)) {
 		if (strcmp(request->on, mvd->node) == 0)
-			return settle_here(job, err);
+			return settle_here(job, request, err);
 		job->host = g_strdup(request->on);
+		came_start(job, "its user said so");
 		return 0;
 	}
 	if (!mvd->scheduler || !is_wanted(mvd, request))
-		return settle_here(job, err);
+		return settle_here(job, request, err);
 	/* So that it does not count as one of home's yet. */
 	job->unplaced = true;
 	load_newcomer(mvd, &job->facts, &vector);

@@ -13,6 +13,7 @@
 #include "vmm-agent/mvd-migrate.h"
 #include "vmm-agent/mvd-node.h"
 #include "vmm-agent/mvd-scheduler.h"
+#include "vmm-agent/mvd-tell.h"
 
 #include <string.h>
 
@@ -240,7 +241,7 @@ static void do_start(struct mvd *mvd, const char *from,
 
 	if (read_start(mvd, from, body, &facts, &err) < 0) {
 		job_facts_clear(&facts);
-		peer_refuse(question, err.text);
+		tell_refusal(mvd, question, err.text);
 		return;
 	}
 	g_free(facts.agent);
@@ -269,6 +270,14 @@ static bool read_claim(struct json_object *entry, char uuid[UUID_TEXT_SIZE],
 	return true;
 }
 
+/* "" when none is given, or one that is too long. */
+static char *why_of(struct json_object *body)
+{
+	g_autofree char *why = clean_text(text_of(body, "why"));
+
+	return strlen(why) > MAX_WHY ? g_strdup("") : g_steal_pointer(&why);
+}
+
 /* What its host says of why it stays there; and what only home can know. */
 static void exchange_news(struct job *job, struct json_object *entry,
 			  struct json_object *traffic, struct json_object *near)
@@ -277,9 +286,7 @@ static void exchange_news(struct job *job, struct json_object *entry,
 	uint64_t bytes = load_deputy_traffic(job);
 
 	g_free(job->why);
-	job->why = clean_text(text_of(entry, "why"));
-	if (strlen(job->why) > MAX_WHY)
-		g_clear_pointer(&job->why, g_free);
+	job->why = why_of(entry);
 	if (bytes)
 		event_add_number(traffic, job->facts.uuid, (int64_t)bytes);
 	if (job->facts.near)
@@ -366,11 +373,12 @@ static void do_moving(struct mvd *mvd, const char *from,
 		      struct json_object *body, struct peer_question *question)
 {
 	struct job *job = jobs_find(mvd->jobs, text_of(body, "uuid"));
+	g_autofree char *why = why_of(body);
 
 	if (job && job->host && strcmp(job->host, from) == 0 &&
 	    peers_is_member(mvd->peers, text_of(body, "to")))
 		home_moving(job, text_of(body, "to"),
-			    number_of(body, "incarnation"));
+			    number_of(body, "incarnation"), why);
 	peer_answer(question, NULL);
 }
 

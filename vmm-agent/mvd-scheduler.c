@@ -127,7 +127,17 @@ char *scheduler_why(const struct job *job)
 					g_strdup("");
 }
 
-void scheduler_add_to_job(const struct job *job, struct json_object *json)
+/* Whoever orders a move has no reason that the agent could tell. */
+char *scheduler_move_reason(const struct job *job)
+{
+	struct mvd *mvd = job->mvd;
+	struct load_job *seen = mvd->scheduler ? load_job(mvd->scheduler->load, job) : NULL;
+
+	return seen && seen->expected > 0 ? scheduler_reason(mvd, &seen->reason) :
+		g_strdup("it was ordered (mvctl migrate or bring)");
+}
+
+void scheduler_add_to_job(struct job *job, struct json_object *json)
 {
 	g_autofree char *why = job->mvd->peers ? scheduler_why(job) : NULL;
 	const struct load_job *seen = job->mvd->scheduler && !job->host ?
@@ -135,6 +145,7 @@ void scheduler_add_to_job(const struct job *job, struct json_object *json)
 
 	event_add_string(json, "group", job->facts.group ? job->facts.group : "");
 	event_add_string(json, "why", why ? why : "");
+	event_add_string(json, "came", came_text(job));
 	if (!seen)
 		return;
 	event_add_number(json, "cpu_ms", (int64_t)scheduler_age_ms(job));

@@ -33,6 +33,7 @@ static const struct entry {
 	ENTRY(owner_idle, REAL, 10, 604800, 900, "s", "without input, then it is not in use (auto)"),
 	ENTRY(expel_when_used, YES_NO, 0, 1, 0, "", "jobs of other nodes leave when it is in use"),
 	ENTRY(slots, COUNT, 0, 65535, 512, "jobs", "hosted here at most"),
+	ENTRY(memory_promised, REAL, 0, 1000, 0, "", "times its memory, to all jobs here; 0: no bound"),
 	ENTRY(interval, REAL, 0.5, 3600, 2, "s", "between two decisions about moving"),
 	ENTRY(seeds, HOSTS, 0, 0, 0, "", "nodes to ask, HOST[:PORT], where a cluster is looked for"),
 #undef ENTRY

@@ -32,6 +32,9 @@ struct mvd_settings {
 	double owner_idle;        /* auto: not any more after so many s without input */
 	bool expel_when_used;     /* jobs of other nodes leave when the owner comes */
 	uint32_t slots;    /* jobs hosted at most */
+	/* Memory promised to all that are hosted here, at most so many times the
+	 * node's; 0: no bound */
+	double memory_promised;
 	double interval;   /* s between two decisions */
 	/* HOST[:PORT], several with commas: tried when a cluster is to be found */
 	char seeds[SETTINGS_SEEDS_MAX + 1];

@@ -21,6 +21,7 @@ vmm_agent_libmvd_a_SOURCES = \
 	vmm-agent/mvd-avahi.c vmm-agent/mvd-avahi.h \
 	vmm-agent/mvd-boot.c vmm-agent/mvd-boot.h \
 	vmm-agent/mvd-call.c \
+	vmm-agent/mvd-came.c vmm-agent/mvd-came.h \
 	vmm-agent/mvd-cluster.c vmm-agent/mvd-cluster.h \
 	vmm-agent/mvd-config.c vmm-agent/mvd-config.h \
 	vmm-agent/mvd-console.c vmm-agent/mvd-console.h \
@@ -32,7 +33,7 @@ vmm_agent_libmvd_a_SOURCES = \
 	vmm-agent/mvd-facts.c \
 	vmm-agent/mvd-freeze.c vmm-agent/mvd-freeze.h \
 	vmm-agent/mvd-gossip.c vmm-agent/mvd-gossip.h vmm-agent/mvd-gossip-private.h \
-	vmm-agent/mvd-gossip-key.c vmm-agent/mvd-gossip-net.c \
+	vmm-agent/mvd-gossip-key.c vmm-agent/mvd-gossip-lives.c vmm-agent/mvd-gossip-net.c \
 	vmm-agent/mvd-hold.c \
 	vmm-agent/mvd-home.c \
 	vmm-agent/mvd-host.c \
@@ -62,6 +63,7 @@ vmm_agent_libmvd_a_SOURCES = \
 	vmm-agent/mvd-server.c vmm-agent/mvd-server.h \
 	vmm-agent/mvd-settings.c vmm-agent/mvd-settings.h \
 	vmm-agent/mvd-steer.c \
+	vmm-agent/mvd-tell.c vmm-agent/mvd-tell.h \
 	vmm-agent/mvd-tsc.c vmm-agent/mvd-tsc.h \
 	vmm-agent/mvd-vector.c vmm-agent/mvd-vector.h \
 	vmm-agent/mvd-virt-move.c vmm-agent/mvd-virt-move.h \

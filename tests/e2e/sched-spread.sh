@@ -44,6 +44,7 @@ status 0 lab_on node1 mvctl jobs
 says 'WHY'
 status 0 lab_on node1 mvctl why early1
 says '^job [0-9]+ is at node[1-4]: [a-z]'
+says '^it (started at node[1-4]|moved from node[1-4] to node[1-4] at .*): [a-z]'
 status 0 lab_on node1 mvctl doctor
 says 'moves that were decided here'
 # Until they have settled no more is asked of them: nobody moves to and fro for ever.

@@ -47,7 +47,7 @@ token=$(vm node1 120 'mvctl cluster invite' | grep -o 'mv1-[0-9a-f]*-[0-9a-f]*')
 bad_token() {
 	vm node2 60 'journalctl -b -u monovisor-node-join --no-pager | grep "the token is for another cluster"'
 }
-wait_until 180 bad_token
+vm_until 180 bad_token
 bad_token
 refused() { # PATTERN COMMAND
 	! vm node2 120 "$2" >"$tmp/refused" 2>&1 || fail "it went well: $2"
@@ -63,12 +63,12 @@ vm node2 120 "sed -i 's/^token=.*/token=$token/' /run/monovisor-node/seed && sys
 node2_is() { # STATE
 	vm node1 60 "mvctl nodes | grep '^node2  *$1'"
 }
-wait_until 120 node2_is up
+vm_until 120 node2_is up
 # Jobs move when they are told to, also where the agent was started anew.
 for node in node1 node2; do
 	vm $node 60 'mkdir -p /etc/monovisor && echo "balance = no" >/etc/monovisor/mvd.conf && systemctl restart mvd'
 done
-wait_until 60 node2_is up
+vm_until 60 node2_is up
 vm node1 60 'mvctl nodes'
 
 step "three jobs of node1: one that will move, one that stays, one at node2"
@@ -102,11 +102,11 @@ said() { # NAME TEXT
 }
 start moves --on node1 sh job.sh moved stop 1000000 0.1
 # So that it has the first address there, and another one at node2.
-wait_until 300 said moves 'the microVM boots'
+vm_until 300 said moves 'the microVM boots'
 start stays --home sh -c "'cd $share && i=0; while [ ! -e stop2 ]; do sleep 1; i=\$((i + 1)); echo \$i >beat.stays; done; echo bye >end'"
 start leaves --on node2 sleep 10000
 for job in moves stays leaves; do
-	wait_until 600 said $job 'the program runs'
+	vm_until 600 said $job 'the program runs'
 	said $job 'transport: vsock'
 done
 
@@ -128,7 +128,7 @@ beats_after() { # NAME NUMBER
 goes_on() { # NAME
 	local now
 	now=$(beat "$1")
-	wait_until 180 beats_after "$1" "$now"
+	vm_until 180 beats_after "$1" "$now"
 }
 is() { # NAME STATE: the jobs are shown
 	vm node1 60 "mvctl jobs" >"$tmp/jobs" && cat "$tmp/jobs" && grep " $1 .*$2" "$tmp/jobs"
@@ -139,7 +139,7 @@ is_not() { # NAME STATE
 move() { # NODE
 	vm node1 900 "mvctl migrate moves $1 2>/dev/null"
 	is moves running
-	wait_until 120 linked_at "$1"
+	vm_until 120 linked_at "$1"
 	goes_on moved
 }
 linked_at node1
@@ -156,23 +156,23 @@ step "node2's agent is restarted, and then killed"
 vm node2 120 'systemctl restart mvd'
 goes_on moved
 vm node2 120 'systemctl kill -s KILL mvd'
-wait_until 60 vm node2 60 'systemctl is-active mvd'
+vm_until 60 vm node2 60 'systemctl is-active mvd'
 goes_on moved
-wait_until 120 linked_at node2
+vm_until 120 linked_at node2
 
 step "the network is cut for 60 s"
 vm_cut node2
 cut_at=$SECONDS
-wait_until 60 is moves HOST-LOST
-wait_until 60 is leaves HOST-LOST
+vm_until 60 is moves HOST-LOST
+vm_until 60 is leaves HOST-LOST
 before=$(beat moved)
 goes_on stays
 [ $((SECONDS - cut_at)) -ge 60 ] || sleep $((60 + cut_at - SECONDS))
 equal "$before" "$(beat moved)"
 vm_heal node2
 goes_on moved
-wait_until 60 is_not moves HOST-LOST
-wait_until 60 is_not leaves HOST-LOST
+vm_until 60 is_not moves HOST-LOST
+vm_until 60 is_not leaves HOST-LOST
 
 step "home again"
 move node1
@@ -180,7 +180,7 @@ vm node1 60 'touch /root/work/stop'
 ended() { # NAME STATUS
 	[ "$(vm node1 60 "cat /root/work/$1.status")" = "$2" ]
 }
-wait_until 300 ended moves 0
+vm_until 300 ended moves 0
 vm node1 300 'cd /root/work && rounds=$(cat moves.out) && sh job.sh native nothing $rounds 0 >native.out &&
 	cmp native.out moves.out && cmp native moved && cmp data.native data.moved && echo "same after $rounds rounds"' >"$tmp/end"
 cat "$tmp/end"
@@ -188,15 +188,15 @@ grep -q '^same after [1-9][0-9]* rounds$' "$tmp/end" || fail "the job's files ar
 
 step "node2 is switched off"
 vm_off node2
-wait_until 120 is leaves HOST-LOST
+vm_until 120 is leaves HOST-LOST
 goes_on stays
 touch "$share/stop2"
-wait_until 300 ended stays 0
+vm_until 300 ended stays 0
 equal bye "$(cat "$share/end")"
 # Whoever gives the lost one up ends it.
 vm node1 60 'mvctl kill -9 leaves'
-wait_until 60 ended leaves 137
-wait_until 60 is_not leaves ''
+vm_until 60 ended leaves 137
+vm_until 60 is_not leaves ''
 
 step "all links were vsocks"
 vm node1 60 'cd /root/work; grep -H transport: *.err' >"$tmp/links"

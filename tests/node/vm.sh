@@ -7,6 +7,7 @@
 #	vm_start NODE OPTION... [-- QEMU-OPTION...]	by mvnode run
 #	vm_up NODE		wait until its console can be used
 #	vm NODE SECONDS COMMAND	run a line of shell there as root; output and exit status are the command's
+#	vm_until SECONDS COMMAND	wait for a command that uses vm
 #	vm_cut NODE, vm_heal NODE	the network between the nodes, at this node's plug
 #	vm_off NODE		as if its power failed
 #
@@ -60,9 +61,8 @@ vm_start() { # NODE OPTION...
 	mkfifo "$dir/in"
 	: >"$dir/console"
 	exec {vm_in}<>"$dir/in"
-	# Where other tests have found that KVM does not work, it is not tried again; and one processor
-	# of an emulated machine is faster than two that interrupt each other on a busy host.
-	[ "$(node_accel_known "$node_cache")" != tcg ] || set -- --accel tcg --cpus 1 "$@"
+	# Where other tests have found that KVM does not work, it is not tried again.
+	[ "$(node_accel_known "$node_cache")" != tcg ] || set -- --accel tcg "$@"
 	unshare --net "$MV_SRCDIR/node-image/mvnode" run --image "$image" --name "$node" --dir "$dir/state" \
 		--ip "10.77.0.$number/24@$mac" --address "10.77.0.$number" "$@" \
 		-netdev "dgram,id=nodes,local.type=unix,local.path=$vm_dir/wire$number,remote.type=unix,remote.path=$vm_dir/wire$((3 - number))" \
@@ -131,6 +131,16 @@ vm_report() {
 		echo "---- $node:"
 		vm "$node" 20 'journalctl -b -q --no-pager -n 60 -u mvd -u libvirtd -u "monovisor-node*"; mvctl jobs' ||
 			tail -n 40 "$vm_dir/$node/console"
+	done
+}
+
+# As wait_until, but looking costs a machine that is emulated more than waiting does.
+vm_until() { # SECONDS COMMAND...
+	local until=$((SECONDS + $1 * slower))
+	shift
+	until "$@" >/dev/null 2>&1; do
+		[ $SECONDS -lt $until ] || fail "still not so: $*"
+		sleep 2
 	done
 }
 

@@ -54,6 +54,12 @@ void node_memory(struct node_memory *memory)
 	memory->available = world.room;
 }
 
+unsigned node_limit(const struct mvd *mvd, unsigned total)
+{
+	(void)total;
+	return (unsigned)mvd->config.memory;
+}
+
 unsigned node_room(const struct mvd *mvd)
 {
 	(void)mvd;

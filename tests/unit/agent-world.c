@@ -50,18 +50,23 @@ const struct sched_node *mvd_gossip_nodes(struct mvd *mvd, unsigned *count)
 void mvd_gossip_own(struct mvd *mvd, const struct sched_node *own)
 {
 	(void)mvd;
-	(void)own;
+	world.told = *own;
 }
 
 void mvd_gossip_urgent(struct mvd *mvd)
 {
 	(void)mvd;
+	world.urgent++;
 }
 
 void mvd_gossip_note(struct mvd *mvd, const struct sched_node *node)
 {
 	(void)mvd;
-	(void)node;
+	world.noted++;
+	if (node->id == world.beta.id)
+		world.beta = *node;
+	if (node->id == world.gamma.id)
+		world.gamma = *node;
 }
 
 void mvd_gossip_roster(struct mvd *mvd)
@@ -161,6 +166,14 @@ void peer_refuse(struct peer_question *question, const char *text)
 	(void)question;
 	g_free(world.refusal);
 	world.refusal = g_strdup(text);
+}
+
+void peer_refuse_with(struct peer_question *question, const char *text,
+		      struct json_object *details)
+{
+	json_object_put(world.details);
+	world.details = details;
+	peer_refuse(question, text);
 }
 
 /* Streams are nobody's here. */
@@ -354,6 +367,7 @@ int world_tear_down(void **state)
 	g_string_free(world.questions, TRUE);
 	g_free(world.refusal);
 	json_object_put(world.answer);
+	json_object_put(world.details);
 	return 0;
 }
 

@@ -2,7 +2,7 @@
 /*
  * An agent's scheduler without a machine: the node alpha with its peers beta and gamma, whose
  * figures, clock, processes and libvirt are the test's. What the agent asks of others is
- * written down. For tests/unit/test-mvd-{load,place,room,scheduler,steer}.
+ * written down. For tests/unit/test-mvd-{arrive,load,place,room,scheduler,steer}.
  */
 #ifndef AGENT_WORLD_H
 #define AGENT_WORLD_H
@@ -34,6 +34,9 @@ struct world {
 	bool alone;              /* no cluster */
 	const char *dead;        /* this peer is */
 	struct sched_node beta, gamma;
+	unsigned noted;          /* mvd_gossip_note() */
+	struct sched_node told;  /* mvd_gossip_own() */
+	unsigned urgent;         /* mvd_gossip_urgent() */
 	unsigned memory, room;   /* MiB of alpha: all, free */
 	double others;           /* CPUs that are used by no job */
 	uint64_t used;           /* ns */
@@ -58,7 +61,7 @@ struct world {
 	GString *questions;      /* all so far, "OP@NODE " each */
 	peer_reply_fn reply;
 	void *reply_ctx;
-	struct json_object *answer;
+	struct json_object *answer, *details;
 	char *refusal;
 };
 extern struct world world;

@@ -3,7 +3,7 @@
  * For tests of an agent without a network and a libvirt: alpha is itself, with its peers
  * beta and gamma, and no stream is ever used. What an agent asks of others, and how that
  * ends, each test has its own: peers_in_cluster(), peer_ask(), peer_answer(),
- * peer_refuse(), peer_open().
+ * peer_refuse(), peer_refuse_with(), peer_open().
  */
 #ifndef FAKE_AGENT_H
 #define FAKE_AGENT_H

@@ -38,7 +38,9 @@ void on_reply(void *ctx, const struct peer_reply *reply)
 	heard->refused = reply->refused;
 	heard->error = g_strdup(reply->error);
 	heard->answer = json_object_get(reply->answer);
-	heard->text = g_strdup(json_peek_string(reply->answer, "text"));
+	assert_true(!reply->details || reply->refused);
+	heard->text = g_strdup(json_peek_string(reply->refused ? reply->details :
+						reply->answer, "text"));
 }
 
 void opened_clear(struct opened *opened)
@@ -88,7 +90,8 @@ static void take_question(void *ctx, const char *from,
 	if (is_op(body, "echo"))
 		peer_answer(question, json_object_get(body));
 	else if (is_op(body, "refuse"))
-		peer_refuse(question, json_peek_string(body, "text"));
+		peer_refuse_with(question, json_peek_string(body, "text"),
+				 json_object_get(body));
 	else
 		g_queue_push_tail(&node->kept, question);
 }

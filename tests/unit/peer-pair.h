@@ -62,7 +62,7 @@ void on_opened(void *ctx, int fd, const char *error);
 
 /*
  * {"op": op, "text": text}. The nodes know: "echo", which answers with the text;
- * "refuse", which refuses with it; "keep", which does not answer yet. For
+ * "refuse", which refuses with it, in the details too; "keep", which does not answer yet. For
  * streams: "echo", whose other end is nodes[].stream_fd, "refuse" and "keep".
  */
 struct json_object *body_new(const char *op, const char *text);

@@ -312,6 +312,41 @@ static void knows_what_it_hears(void **state)
 	assert_null(mvd_gossip_name(&mvd, id_of(3)));
 }
 
+static void hears_two_of_one_name(void **state)
+{
+	double now = mvd_gossip_now() - 100;
+	struct mesh_peer *peer;
+	unsigned i;
+
+	(void)state;
+	set_roster(3);
+	mvd_gossip_roster(&mvd);
+	peer = mesh_peer(mvd.mesh, id_of(2));
+	/* It is started anew, however often, and a late datagram comes after each. */
+	for (i = 1; i <= 20; i++) {
+		mesh_life(peer, i, now);
+		mesh_life(peer, i + 1, now + 1);
+		mesh_life(peer, i, now + 1.1);
+		mesh_life(peer, i + 1, now + 1.2);
+		now += 3;
+	}
+	assert_false(mvd_gossip_twins(&mvd, "node2"));
+	/* A copy of it. */
+	for (i = 0; i < 6; i++) {
+		mesh_life(peer, 100 + i % 2, now);
+		mesh_life(peer, 100 + i % 2, now + 1);
+		now += 5;
+	}
+	assert_true(mvd_gossip_twins(&mvd, "node2"));
+	assert_false(mvd_gossip_twins(&mvd, "node3"));
+	assert_false(mvd_gossip_twins(&mvd, "node9"));
+	/* One was switched off. */
+	peer->lives.changed -= 601;
+	assert_false(mvd_gossip_twins(&mvd, "node2"));
+	mesh_life(peer, 100 + i % 2, mvd_gossip_now());
+	assert_false(mvd_gossip_twins(&mvd, "node2"));
+}
+
 static void the_dead_are_gone(void **state)
 {
 	(void)state;
@@ -549,6 +584,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(alone_it_does_nothing, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(names_and_numbers, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(knows_what_it_hears, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(hears_two_of_one_name, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(the_dead_are_gone, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(rosters_are_compared, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(nobody_speaks_for_another, set_up, tear_down),

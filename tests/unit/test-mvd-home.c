@@ -72,6 +72,13 @@ void peer_refuse(struct peer_question *question, const char *text)
 	fail_msg("refused: %s", text);
 }
 
+void peer_refuse_with(struct peer_question *question, const char *text,
+		      struct json_object *details)
+{
+	json_object_put(details);
+	peer_refuse(question, text);
+}
+
 void peer_open(struct peers *peers, const char *node, struct json_object *body,
 	       unsigned timeout_ms, peer_opened_fn done, void *ctx)
 {
@@ -232,6 +239,27 @@ static void follows_a_move(void **state)
 	is_at(job, "gamma", 2);
 	assert_int_equal(job->facts.moves, 1);
 	assert_int_equal(home_judge(mvd.jobs, "gamma", &brief), VERDICT_KEEP);
+}
+
+static void knows_why_it_moved(void **state)
+{
+	struct job *job = add("beta");
+
+	(void)state;
+	assert_string_equal(came_text(job), "");
+	came_start(job, "beta is best");
+	/* It counts when it is there, and not when it stays. */
+	home_moving(job, "alpha", 2, "memory is short");
+	assert_string_equal(came_text(job), "started at beta: beta is best");
+	home_moving(job, "gamma", 2, "memory is short");
+	judge("gamma", 2);
+	assert_true(g_str_has_prefix(came_text(job), "moved from beta to gamma at 20"));
+	assert_true(g_str_has_suffix(came_text(job), ": memory is short"));
+	/* An older agent gives no reason. */
+	home_moving(job, "beta", 3, "");
+	judge("beta", 3);
+	home_moving(job, "gamma", 4, "no");
+	assert_true(g_str_has_suffix(came_text(job), ": its host has not said why"));
 }
 
 /* The old copy may be needed until mvrun has a link to the new one. */
@@ -530,6 +558,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 		TEST(follows_a_move),
+		TEST(knows_why_it_moved),
 		TEST(keeps_both_until_linked),
 		TEST(goes_back_when_refused),
 		TEST(goes_back_without_a_claim),

@@ -74,6 +74,35 @@ static void finds_jobs(void **state)
 	assert_int_equal(jobs_count(mvd.jobs), 1);
 }
 
+/* What they were promised counts in full, where there is a bound to it. */
+static void bounds_what_is_promised(void **state)
+{
+	double *share = &mvd.config.settings.memory_promised;
+	struct node_memory memory;
+	struct job *job;
+
+	(void)state;
+	node_memory(&memory);
+	job = add(1, "make", 1000);
+	job->facts.memory = memory.total / 2;
+	add(2, "away", 1000)->host = g_strdup("beta");
+	assert_true(node_room(&mvd) > 0);
+	*share = 0.25;
+	assert_int_equal(node_room(&mvd), 0);
+	assert_int_equal(node_limit(&mvd, 8000), 2000);
+	*share = 0.51;
+	assert_in_range(node_room(&mvd), 0, memory.total / 50);
+	*share = 1000;
+	assert_true(node_room(&mvd) > 0);
+	/* The smaller of the two bounds. */
+	mvd.config.memory = 100;
+	assert_int_equal(node_limit(&mvd, 8000), 100);
+	*share = 0.001;
+	assert_int_equal(node_limit(&mvd, 8000), 8);
+	*share = mvd.config.memory = 0;
+	assert_int_equal(node_limit(&mvd, 8000), 0);
+}
+
 static void wants_one_meaning(void **state)
 {
 	struct err err = { 0 };
@@ -540,6 +569,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(finds_jobs),
+		TEST(bounds_what_is_promised),
 		TEST(wants_one_meaning),
 		TEST(keeps_users_apart),
 		TEST(tells_two_microvms_apart),

@@ -2,6 +2,10 @@
 /* Where a job starts, when it waits, and whether a node takes one. */
 #include "tests/unit/agent-world.h"
 
+#include "scheduler/gossip-wire.h"
+#include "vmm-agent/mvd-gossip.h"
+#include "vmm-agent/mvd-tell.h"
+
 #include <math.h>
 
 static struct request request;
@@ -45,6 +49,7 @@ static void stays_at_home(void **state)
 	job = placed();
 	assert_null(job->host);
 	assert_false(job->unplaced);
+	assert_true(g_str_has_prefix(came_text(job), "started at alpha: home is best"));
 }
 
 static void goes_where_it_is_better(void **state)
@@ -56,13 +61,16 @@ static void goes_where_it_is_better(void **state)
 	world.beta.others = 5;
 	job = placed();
 	assert_string_equal(job->host, "gamma");
+	assert_true(g_str_has_prefix(came_text(job), "started at gamma: gamma is best"));
 	/* What has been sent there counts there. */
 	world.gamma.mem_total = 500 * WORLD_MIB;
 	world.gamma.mem_free = 500 * WORLD_MIB;
 	job = placed();
 	assert_string_not_equal(job->host ? job->host : "alpha", "gamma");
 	world.mvd.config.settings.place = false;
-	assert_null(placed()->host);
+	job = placed();
+	assert_null(job->host);
+	assert_true(g_str_has_prefix(came_text(job), "started at alpha: this node does not"));
 	request.best = true;
 	world.beta.others = 0;
 	assert_string_equal(placed()->host, "beta");
@@ -90,6 +98,86 @@ static void asks_the_next_one(void **state)
 	/* A job that it started itself, or whose mvrun has ended, is not tried again. */
 	job->mvrun_gone = true;
 	assert_false(scheduler_place_again(job, "no room"));
+}
+
+/* What a node says of itself, as it does on the wire. */
+static struct json_object *said(const struct sched_node *node, size_t len)
+{
+	struct json_object *object = json_object_new_object();
+	uint8_t entry[GOSSIP_ENTRY];
+	g_autofree char *text = NULL;
+
+	gossip_put_entry(entry, node, 7, 1000);
+	text = g_base64_encode(entry, len);
+	event_add_string(object, "load", text);
+	return object;
+}
+
+static void refuses(const struct sched_node *node)
+{
+	const struct peer_reply reply = { .error = "it has no room", .refused = true,
+					  .details = said(node, GOSSIP_ENTRY) };
+
+	world.reply(world.reply_ctx, &reply);
+	json_object_put(reply.details);
+}
+
+static void hears_what_refuses(void **state)
+{
+	g_autofree char *first = NULL;
+	struct sched_node full;
+	struct job *job;
+
+	(void)state;
+	crowd(3);
+	job = placed();
+	first = g_strdup(job->host);
+	job_advance(job);
+	assert_string_equal(world.asked, first);
+	full = strcmp(first, "beta") == 0 ? world.beta : world.gamma;
+	full.mem_free = 10 * WORLD_MIB;
+	refuses(&full);
+	assert_string_not_equal(job->host, first);
+	assert_int_equal(world.noted, 1);
+	/* Nor is it asked for the next one, when it would be the best by far. */
+	*(full.id == 2 ? &world.gamma : &world.beta) = (struct sched_node){
+		.id = 5 - full.id, .state = SCHED_GONE, .cpus = 1, .speed = 1 };
+	assert_null(placed()->host);
+}
+
+static bool notes(const char *from, const struct sched_node *node, size_t len)
+{
+	const struct peer_reply reply = { .answer = said(node, len) };
+	unsigned before = world.noted;
+
+	tell_note(&world.mvd, from, &reply);
+	json_object_put(reply.answer);
+	return world.noted > before;
+}
+
+static void notes_only_what_can_be(void **state)
+{
+	struct sched_node node = world.gamma;
+	struct peer_reply reply = { .error = "it does not answer" };
+
+	(void)state;
+	assert_true(notes("gamma", &node, GOSSIP_ENTRY));
+	assert_true(world.gamma.time == world.now);
+	/* Nobody speaks for others, and no nonsense. */
+	assert_false(notes("beta", &node, GOSSIP_ENTRY));
+	assert_false(notes("gamma", &node, GOSSIP_ENTRY - 1));
+	node.state = (enum sched_state)7;
+	assert_false(notes("gamma", &node, GOSSIP_ENTRY));
+	/* One that says nothing is an older one. */
+	tell_note(&world.mvd, "gamma", &reply);
+	reply = (struct peer_reply){ .answer = json_object_new_object() };
+	tell_note(&world.mvd, "gamma", &reply);
+	/* This node's own are of this form. */
+	tell_load(&world.mvd, reply.answer);
+	world.noted = 0;
+	tell_note(&world.mvd, "alpha", &reply);
+	assert_int_equal(world.noted, 1);
+	json_object_put(reply.answer);
 }
 
 static void obeys_lists(void **state)
@@ -131,6 +219,7 @@ static void waits_for_room(void **state)
 	assert_true(job->unplaced);
 	assert_null(job->host);
 	assert_string_equal(job_state(job), "waiting");
+	assert_string_equal(came_text(job), "");
 	why = scheduler_waits_for(job);
 	assert_non_null(strstr(why, "as many jobs as it may"));
 	second = placed();
@@ -199,7 +288,7 @@ static void counts_slots_at_home(void **state)
 	(void)state;
 	request.home = true;
 	world.mvd.config.settings.slots = 1;
-	assert_non_null(asked(&err));
+	assert_string_equal(came_text(asked(&err)), "started at alpha: its user said so");
 	assert_null(asked(&err));
 	assert_non_null(strstr(err.text, "as many jobs as it may"));
 	request.home = false;
@@ -314,6 +403,8 @@ int main(void)
 		TEST(stays_at_home),
 		TEST(goes_where_it_is_better),
 		TEST(asks_the_next_one),
+		TEST(hears_what_refuses),
+		TEST(notes_only_what_can_be),
 		TEST(obeys_lists),
 		TEST(waits_for_room),
 		TEST(waits_for_memory),

@@ -17,12 +17,16 @@ static struct scheduler *s(void)
 
 static void sends_one_away(void **state)
 {
+	g_autofree char *why = NULL;
+
 	(void)state;
 	crowd(4);
 	world.gamma.others = 9;
 	world_pass(60);
 	assert_int_equal(world.begun, 1); /* at a time */
 	assert_string_equal(world.to, "beta");
+	why = scheduler_move_reason(world.moving);
+	assert_true(g_str_has_prefix(why, "moves to beta, which gains"));
 	world_moved(2, 100, NULL);
 	assert_int_equal(s()->moves, 1);
 	assert_int_equal(s()->error.count, 1);

@@ -40,6 +40,7 @@ static void asks_and_answers(void **state)
 	ask(&nodes[1], "one", "refuse", "not today", &heard);
 	assert_true(heard.refused);
 	assert_string_equal(heard.error, "not today");
+	assert_string_equal(heard.text, "not today");
 	assert_string_equal(nodes[0].last_from, "two");
 	/* Of pings the handler hears nothing. */
 	ask(&nodes[0], "two", "ping", "", &heard);

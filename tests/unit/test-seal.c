@@ -228,6 +228,7 @@ static void other_lives_do_not_count(void **state)
 	/* What its former life said, and nobody has seen yet, is no news. */
 	wire_len = seal_write(&old, &b_of_old, SEAL_GOSSIP, payload, 5, wire, sizeof(wire));
 	assert_int_equal(open_at(&b, &a_of_b), SEAL_UNPROVEN);
+	assert_true(seal_boot(wire) == old.boot);
 	/* An old hello only brings a challenge, which nobody answers. */
 	hello(&old, &b_of_old, true, NULL);
 	hear(&b, &a_of_b, &heard);
