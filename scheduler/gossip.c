@@ -9,11 +9,19 @@
 
 #define EVICTION_SAMPLE 8
 
-/* Stamps go round (RFC 1982), so that a liar cannot use them up. Half of them are ahead of
- * any one: no others are believed, and all of these the node itself can exceed. */
-static bool is_ahead(uint64_t stamp, uint64_t other)
+/* Stamps that differ by more, in milliseconds, are not of one clock: of a node's earlier
+ * life, or made up. Which entry is newer is then told by their ages. */
+#define ONE_CLOCK 60000
+
+/* Stamps go round, so that a liar cannot use them up. */
+static int64_t ahead(uint64_t stamp, uint64_t other)
 {
-	return (int64_t)(stamp - other) > 0;
+	return (int64_t)(stamp - other);
+}
+
+static bool one_clock(uint64_t stamp, uint64_t other)
+{
+	return ahead(stamp, other) <= ONE_CLOCK && ahead(stamp, other) >= -ONE_CLOCK;
 }
 
 size_t gossip_size(unsigned capacity)
@@ -156,7 +164,7 @@ void gossip_own(struct gossip *gossip, const struct sched_node *node,
 	gossip->nodes[0] = *node;
 	gossip->nodes[0].id = gossip->self;
 	gossip->nodes[0].time = now;
-	gossip->slots[0].stamp = is_ahead(stamp, old) ? stamp : old + 1;
+	gossip->slots[0].stamp = ahead(stamp, old) > 0 ? stamp : old + 1;
 }
 
 static unsigned urgent_messages(const struct gossip *gossip)
@@ -283,23 +291,35 @@ static void take_entry(struct gossip *gossip, const struct sched_node *node,
 	store(gossip, place, node, stamp);
 }
 
-/* An earlier life of this node, by a clock that was ahead, or a lie. The own stamp stays less
- * than a quarter ahead of all that is told, so that it is news to who told it, and still is
- * after a while. */
+/* An earlier life of this node, by a clock that was ahead. */
 static void exceed(struct gossip *gossip, uint64_t stamp)
 {
-	if (gossip->slots[0].stamp - stamp >= 1ull << 62)
+	uint64_t own = gossip->slots[0].stamp;
+
+	if (one_clock(stamp, own) && ahead(stamp, own) > 0)
 		gossip->slots[0].stamp = stamp + 1;
 }
 
-static bool is_news(struct gossip *gossip, uint64_t id, uint64_t stamp)
+/* By its stamp it may be; by stamps of one clock it is. */
+static bool may_be_news(struct gossip *gossip, uint64_t id, uint64_t stamp)
 {
 	uint32_t place = sched_map_find(&gossip->map, id);
+	uint64_t known = place == SCHED_MAP_NONE ? 0 : gossip->slots[place].stamp;
 
 	if (place == 0)
 		exceed(gossip, stamp);
-	return place != 0 && (place == SCHED_MAP_NONE ||
-			      is_ahead(stamp, gossip->slots[place].stamp));
+	return place != 0 && (place == SCHED_MAP_NONE || ahead(stamp, known) > 0 ||
+			      !one_clock(stamp, known));
+}
+
+/* Of another clock what was measured last counts, so that the node's own next word ends a lie,
+ * however that is dated. */
+static bool is_late(const struct gossip *gossip, const struct sched_node *node, uint64_t stamp)
+{
+	uint32_t place = sched_map_find(&gossip->map, node->id);
+
+	return place != SCHED_MAP_NONE && !one_clock(stamp, gossip->slots[place].stamp) &&
+	       node->time <= gossip->nodes[place].time;
 }
 
 static void read_entry(struct gossip *gossip, const uint8_t *bytes, double now)
@@ -309,7 +329,7 @@ static void read_entry(struct gossip *gossip, const uint8_t *bytes, double now)
 	double age;
 
 	gossip_peek_entry(bytes, &id, &stamp);
-	if (!is_news(gossip, id, stamp) ||
+	if (!may_be_news(gossip, id, stamp) ||
 	    (gossip->member && !gossip->member(gossip->member_data, id)))
 		return;
 	if (gossip_get_entry(bytes, &node, &stamp, &age, NULL) < 0) {
@@ -317,7 +337,7 @@ static void read_entry(struct gossip *gossip, const uint8_t *bytes, double now)
 		return;
 	}
 	node.time = now - age;
-	if (age <= gossip->max_age)
+	if (age <= gossip->max_age && !is_late(gossip, &node, stamp))
 		take_entry(gossip, &node, stamp);
 }
 

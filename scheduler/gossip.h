@@ -9,7 +9,7 @@
  * vector and the newest others it knows, `window` entries in all, to one random
  * node. What a node sends does not depend on how many nodes there are. Times travel as
  * ages, so clocks need not agree. Which of two entries of a node is newer says the
- * stamp that the node itself gave it.
+ * stamp that the node itself gave it; when stamps are too far apart for one clock, the age.
  *
  * Entries leave the window only by newer ones (all grow old at the same rate), so
  * a step looks at the window and not at all that is known.
@@ -19,7 +19,8 @@
  *
  * Each node believes what others relay about third ones: messages are
  * authenticated outside, with the cluster's key, so a liar is a member. What it can do is
- * attract or repel jobs; a job is moved only after the target itself has reserved
+ * attract or repel jobs, until the next word of the node that it lies about has spread
+ * (a minute later at most, when the lie is dated that much ahead); a job is moved only after the target itself has reserved
  * room for it.
  */
 #ifndef MV_SCHED_GOSSIP_H
@@ -79,7 +80,7 @@ void gossip_set_window(struct gossip *gossip, unsigned window);
 /*
  * The own vector has been measured. `stamp` must grow from call to call and from
  * start to start of the node; its wall clock in milliseconds will do, and when
- * others know a higher one (the clock was set back) that is exceeded.
+ * others know a higher one (the clock was set back, somebody lied) that is exceeded.
  */
 void gossip_own(struct gossip *gossip, const struct sched_node *node,
 		uint64_t stamp, double now);

@@ -256,12 +256,12 @@ static void former_life_is_exceeded(void **state)
 }
 
 /* Somebody's lie of node 5. */
-static void lie_of_5(uint64_t to, uint64_t stamp)
+static void lie_of_5(uint64_t to, uint64_t stamp, double now)
 {
 	struct sched_node lie = vector_of(5);
 
 	lie.jobs = 77;
-	read_one(node(to), &lie, stamp, 0, 100);
+	read_one(node(to), &lie, stamp, 0, now);
 }
 
 static uint64_t stamp_at(uint64_t at, uint64_t of)
@@ -270,12 +270,12 @@ static uint64_t stamp_at(uint64_t at, uint64_t of)
 }
 
 static const uint64_t far[] = {
-	1, 1000, (1ull << 41) - 1, 1ull << 41, (1ull << 42) - 1, 1ull << 42, 1ull << 62,
+	1, 1000, 70000, (1ull << 41) - 1, 1ull << 41, (1ull << 42) - 1, 1ull << 42, 1ull << 62,
 	INT64_MAX - 1, INT64_MAX, 1ull << 63, (1ull << 63) + 1, UINT64_MAX - 1, UINT64_MAX,
 };
 
-/* Whatever a node was told of another, that other's own word is news when it has heard
- * of the lie; and so it is when the lie was told to that other alone. */
+/* Whatever a node was told of another, that other's own next word counts more; and so it
+ * does when the lie was told to that other alone, or to both. */
 static void false_dates_silence_nobody(void **state)
 {
 	unsigned i, who;
@@ -286,45 +286,88 @@ static void false_dates_silence_nobody(void **state)
 		tell(5, 1, 99);
 		who = i % 3 + 1; /* the other, the node itself, or both */
 		if (who & 1)
-			lie_of_5(1, stamp_at(1, 5) + far[i / 3]);
+			lie_of_5(1, stamp_at(1, 5) + far[i / 3], 100);
 		if (who & 2)
-			lie_of_5(5, node(5)->slots[0].stamp + far[i / 3]);
-		tell(1, 5, 100);
+			lie_of_5(5, node(5)->slots[0].stamp + far[i / 3], 100);
 		tell(5, 1, 101);
 		assert_int_equal(gossip_find(node(1), 5)->jobs, 101);
 		assert_float_equal(age_at(1, 5, 101), 0, 0.01);
 	}
 }
 
-/* What one believes of another is ahead by less than the half. */
-static void far_future_is_no_news(void **state)
+/* Within a minute the stamp counts, beyond it the age. */
+static void far_stamps_are_of_another_clock(void **state)
 {
-	struct sched_node lie = vector_of(1);
+	struct sched_node old = vector_of(5), lie = vector_of(1);
 	uint64_t before;
 
 	(void)state;
 	tell(5, 1, 99);
 	before = stamp_at(1, 5);
-	lie_of_5(1, before + (1ull << 63));
-	lie_of_5(1, before);
-	lie_of_5(1, before - 1);
+	read_one(node(1), &old, before - 60000, 0, 100);
+	read_one(node(1), &old, before - 60001, 2, 100); /* measured at 98 */
+	read_one(node(1), &old, before + 60001, 2, 100);
 	assert_int_equal(stamp_at(1, 5), before);
-	lie_of_5(1, before + INT64_MAX);
-	assert_int_equal(stamp_at(1, 5), before + INT64_MAX);
-	/* Again and again the stamps do not end. */
-	lie_of_5(1, before + INT64_MAX + INT64_MAX);
-	tell(1, 5, 100);
-	tell(5, 1, 101);
-	assert_int_equal(gossip_find(node(1), 5)->jobs, 101);
-	/* Nobody tells a node what its own load is; its own news, come back, are none. */
+	read_one(node(1), &old, before + 60000, 2, 100);
+	assert_int_equal(stamp_at(1, 5), before + 60000);
+	read_one(node(1), &old, before - 1, 0, 100); /* a clock set back */
+	assert_int_equal(stamp_at(1, 5), before - 1);
+	/* Of itself a node exceeds what may be of its own clock, again and again. */
 	measure(1, 100);
 	before = node(1)->slots[0].stamp;
-	lie.jobs = 77;
+	read_one(node(1), &lie, before + 60001, 0, 100);
 	read_one(node(1), &lie, before, 0, 100);
 	assert_int_equal(node(1)->slots[0].stamp, before);
-	read_one(node(1), &lie, before + 10, 0, 100);
+	lie.jobs = 77;
+	read_one(node(1), &lie, before + 60000, 0, 100);
+	assert_int_equal(node(1)->slots[0].stamp, before + 60001);
+	read_one(node(1), &lie, before + 120000, 0, 100);
+	assert_int_equal(node(1)->slots[0].stamp, before + 120001);
 	assert_int_not_equal(gossip_find(node(1), 1)->jobs, 77);
-	assert_true(node(1)->slots[0].stamp > before + 10);
+}
+
+static void everybody_tells_somebody(struct sched_random *random, double now)
+{
+	uint64_t id, to;
+
+	for (id = 1; id <= NODES; id++) {
+		to = 1 + sched_random_below(random, NODES);
+		if (to != id)
+			tell(id, to, now + (double)id / 100);
+	}
+}
+
+static bool is_believed(double jobs)
+{
+	const struct sched_node *known;
+	uint64_t id;
+
+	for (id = 1; id <= NODES; id++)
+		if (id != 5 && (known = gossip_find(node(id), 5)) && known->jobs == jobs)
+			return true;
+	return false;
+}
+
+/* Nobody has to tell the one whom the lie is about. */
+static void a_lie_ends_everywhere(void **state)
+{
+	struct sched_random random;
+	double now;
+	unsigned i;
+
+	for (i = 0; i <= sizeof(far) / sizeof(far[0]); i++) {
+		bool minute = i == sizeof(far) / sizeof(far[0]);
+
+		tear_down(state);
+		set_up(state);
+		sched_random_seed(&random, i);
+		for (now = 100; now < 120; now++)
+			everybody_tells_somebody(&random, now);
+		lie_of_5(1, stamp_at(1, 5) + (minute ? 60000 : far[i]), now);
+		for (; now < (minute ? 210 : 150); now++)
+			everybody_tells_somebody(&random, now);
+		assert_false(is_believed(77));
+	}
 }
 
 static void old_is_forgotten(void **state)
@@ -606,7 +649,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(clocks_need_not_agree, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(former_life_is_exceeded, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(false_dates_silence_nobody, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(far_future_is_no_news, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_lie_ends_everywhere, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(far_stamps_are_of_another_clock, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(old_is_forgotten, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(only_members_count, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(target_knows_best, set_up, tear_down),
