@@ -40,12 +40,11 @@ tests_unit_test_mvd_doctor_CFLAGS = $(agent_test_cflags)
 tests_unit_test_mvd_doctor_LDADD = $(agent_test_ldadd)
 
 # Part of make check in a short form; make check-sched: the long one, with more nodes, jobs and moves.
-sched_short_tests = tests/e2e/sched-memory.sh tests/e2e/sched-orders.sh tests/e2e/sched-room.sh tests/e2e/sched-spread.sh \
-	tests/e2e/sched-weights.sh
-sched_e2e_tests = $(sched_short_tests) tests/e2e/sched-stress.sh
-dist_check_SCRIPTS += $(sched_short_tests)
-dist_noinst_SCRIPTS += tests/e2e/sched-stress.sh tests/sched.sh tests/stress-work
-TESTS += $(sched_short_tests)
+sched_e2e_tests = tests/e2e/sched-memory.sh tests/e2e/sched-orders.sh tests/e2e/sched-room.sh tests/e2e/sched-spread.sh \
+	tests/e2e/sched-stress.sh tests/e2e/sched-weights.sh
+dist_check_SCRIPTS += $(sched_e2e_tests)
+dist_noinst_SCRIPTS += tests/sched.sh tests/stress-work
+TESTS += $(sched_e2e_tests)
 
 check-sched: all
 	MV_TEST_HEAVY=1 MV_LOOPS=$${MV_LOOPS:-12} MV_STRESS_MOVES=$${MV_STRESS_MOVES:-10} MV_TEST_SLOWER=$${MV_TEST_SLOWER:-2} \

@@ -19,6 +19,8 @@
 
 #define MAX_JOBS_TOLD 8192
 #define MAX_WHY 400
+#define LEAVING_S 20 /* that a microVM may take to be destroyed */
+#define LEAVING_AGAIN_MS 200
 
 typedef void (*question_fn)(struct mvd *mvd, const char *from,
 			    struct json_object *body,
@@ -232,8 +234,8 @@ static int read_start(struct mvd *mvd, const char *from,
 	return scheduler_admit(mvd, facts, body, false, err);
 }
 
-static void do_start(struct mvd *mvd, const char *from,
-		     struct json_object *body, struct peer_question *question)
+static void start(struct mvd *mvd, const char *from, struct json_object *body,
+		  struct peer_question *question)
 {
 	struct job_facts facts = { 0 };
 	struct err err = { 0 };
@@ -251,6 +253,58 @@ static void do_start(struct mvd *mvd, const char *from,
 	job = jobs_add(mvd->jobs, &facts);
 	job->starter = question;
 	job_advance(job);
+}
+
+/* A microVM that did not boot is started once more, and home does not wait until the
+ * first one is destroyed. */
+struct late_start {
+	struct mvd *mvd;
+	const char *from; /* these last as long as the question */
+	struct json_object *body;
+	struct peer_question *question;
+	gint64 until;
+};
+
+static bool is_leaving(struct mvd *mvd, const char *from, struct json_object *body)
+{
+	struct job_facts facts = { 0 };
+	const struct job *job = NULL;
+
+	if (job_facts_from_xml(&facts, text_of(body, "facts"), NULL) == 0)
+		job = jobs_find(mvd->jobs, facts.uuid);
+	job_facts_clear(&facts);
+	return job && job->foreign && job_is_ending(job) &&
+	       strcmp(job->facts.home, from) == 0;
+}
+
+static gboolean on_late_start(void *p)
+{
+	struct late_start *late = p;
+
+	if (is_leaving(late->mvd, late->from, late->body) &&
+	    g_get_monotonic_time() < late->until)
+		return G_SOURCE_CONTINUE;
+	start(late->mvd, late->from, late->body, late->question);
+	g_free(late);
+	return G_SOURCE_REMOVE;
+}
+
+static void do_start(struct mvd *mvd, const char *from,
+		     struct json_object *body, struct peer_question *question)
+{
+	struct late_start *late;
+
+	if (!is_leaving(mvd, from, body)) {
+		start(mvd, from, body, question);
+		return;
+	}
+	late = g_new0(struct late_start, 1);
+	late->mvd = mvd;
+	late->from = from;
+	late->body = body;
+	late->question = question;
+	late->until = g_get_monotonic_time() + LEAVING_S * G_USEC_PER_SEC;
+	g_timeout_add(LEAVING_AGAIN_MS, on_late_start, late);
 }
 
 /* ---- from a host: what it has of ours ---- */

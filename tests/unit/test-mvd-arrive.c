@@ -7,6 +7,7 @@
 
 #include "vmm-agent/mvd-kit.h"
 #include "vmm-agent/mvd-libvirt.h"
+#include "vmm-agent/mvd-questions.h"
 
 static struct virt_facts libvirt;
 
@@ -164,6 +165,59 @@ static void tells_its_load_to_who_asks(void **state)
 	assert_int_equal(strlen(world_text(world.details, "load")), 128);
 }
 
+static struct job_facts facts_of(const char *uuid)
+{
+	struct job_facts facts = { .pid = 4711, .start = 1, .since = 1, .memory = 256, .cpus = 1,
+				   .accel = ACCEL_TCG };
+
+	g_strlcpy(facts.uuid, uuid, sizeof(facts.uuid));
+	facts.home = g_strdup("beta");
+	facts.name = g_strdup("sleep");
+	facts.user = g_strdup("ann");
+	facts.command = g_strdup("sleep 9");
+	facts.agent = g_strdup("/nowhere/socket");
+	return facts;
+}
+
+static void pass(unsigned ms)
+{
+	gint64 until = g_get_monotonic_time() + ms * 1000;
+
+	while (!world.refusal && g_get_monotonic_time() < until)
+		if (!g_main_context_iteration(NULL, FALSE))
+			g_usleep(5000);
+}
+
+/* Home starts a job once more whose microVM did not boot, and does not wait until that is gone. */
+static void waits_for_the_former_to_be_gone(void **state)
+{
+	struct job_facts facts = facts_of(FIRST);
+	g_autofree char *xml = job_facts_to_xml(&facts);
+	struct json_object *body = json_object_new_object();
+	struct job *former = jobs_add(world.mvd.jobs, &facts);
+
+	(void)state;
+	former->mvrun_gone = true;
+	event_add_string(body, "op", "start");
+	event_add_string(body, "facts", xml);
+	event_add_number(body, "cpus", 99); /* which it has not got: it is refused when it is looked at */
+	mvd_question(&world.mvd, "beta", body, NULL);
+	pass(300);
+	assert_null(world.refusal);
+	jobs_remove(former);
+	pass(5000);
+	assert_non_null(world.refusal);
+	assert_non_null(strstr(world.refusal, "99 processors"));
+	/* One that is to stay is another matter. */
+	g_clear_pointer(&world.refusal, g_free);
+	facts = facts_of(FIRST);
+	former = jobs_add(world.mvd.jobs, &facts);
+	mvd_question(&world.mvd, "beta", body, NULL);
+	assert_non_null(strstr(world.refusal, "here already"));
+	jobs_remove(former);
+	json_object_put(body);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -173,6 +227,7 @@ int main(void)
 		TEST(forgets_one_that_has_come),
 		TEST(keeps_nothing_for_one_that_it_refuses),
 		TEST(tells_its_load_to_who_asks),
+		TEST(waits_for_the_former_to_be_gone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
