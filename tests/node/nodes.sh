@@ -89,7 +89,7 @@ while [ $i -lt $3 ] && [ ! -e "$2" ]; do
 done
 echo $i
 END
-head -c 50000 /dev/urandom >input'
+head -c 50000 /dev/urandom >input; touch moved'
 
 # The one that stays works in the host's folder.
 vm node1 60 "touch $share/stays && ln -s $share/stays /root/work"
