@@ -27,9 +27,8 @@ damages=(mvd-source mvd-target mvd-home long-mvd-source long-mvd-target long-mvd
 	libvirtd-source libvirtd-target cut-source cut-target cut-home long-cut-source
 	long-cut-target long-cut-home no-memory full-disk qemu-source qemu-target ctrl-c
 	interrupt mvrun node-source node-target)
-selection=(reserve:mvd-target prepare:ctrl-c midway:mvd-source midway:no-memory
-	switch:libvirtd-target attach:mvd-home transfer:mvrun midway:node-source
-	attach:mvd-source@source midway:cut-target transfer:full-disk release:mvd-target@target)
+selection=(midway:mvd-source midway:no-memory switch:libvirtd-target transfer:mvrun
+	midway:node-source attach:mvd-source@source midway:cut-target release:mvd-target@target)
 RANDOM=${MV_SEED:=$RANDOM}
 export MVD_HOLD_DIR=$tmp/hold
 mkdir "$MVD_HOLD_DIR"

@@ -5,7 +5,7 @@
 # the tree as large as a job's may be.
 . "$(dirname "$0")/lib.sh"
 
-files=${MV_TREE_FILES:-20000}
+files=${MV_TREE_FILES:-10000}
 limit=256
 
 python3 - "$home" "$files" <<'END'
