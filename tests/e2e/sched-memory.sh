@@ -52,7 +52,7 @@ while [ "$(eater_is)" = "node1 running" ]; do
 	meal=$((meal + 20))
 	echo 20 >&7
 	wait_until 120 grep -q "has $meal" "$tmp/eater.out"
-	sleep 0.5
+	sleep 1.5 # the agent looks once a second, a busy one less often
 done
 echo "it leaves with $meal MiB, and $(nodes_field node1 memory_free) MiB are free"
 away() {
