@@ -45,6 +45,7 @@ struct greet {
 	char expect[PEER_NAME_MAX + 1];
 	char fingerprint[PKI_FINGERPRINT_SIZE];
 	struct greeted who;
+	int64_t told; /* the number of the roster in our hello */
 	guint timer;
 	greet_fn done;
 	void *ctx;
@@ -131,14 +132,15 @@ static void succeed(struct greet *greet)
 
 /* ---- what we say ---- */
 
-static struct json_object *hello_new(const struct greet *greet)
+static struct json_object *hello_new(struct greet *greet)
 {
 	const struct cluster *cluster = greet->peers->cluster;
 	struct json_object *hello = json_object_new_object();
 
 	json_add_int(hello, "monovisor", PEER_PROTOCOL_VERSION);
 	json_add_string(hello, "node", cluster->self);
-	json_add_int(hello, "roster", cluster->roster->serial);
+	greet->told = cluster->roster->serial;
+	json_add_int(hello, "roster", greet->told);
 	json_add_int(hello, "time", g_get_real_time() / 1000);
 	if (!greet->server)
 		json_add_string(hello, "purpose",
@@ -228,14 +230,13 @@ static bool take_purpose(struct greet *greet, struct json_object *hello)
 	return false;
 }
 
+/* By what both were told: a newer one may have come to either of us since, and both must
+ * decide alike who sends one. */
 static void compare_rosters(struct greet *greet, int64_t serial)
 {
-	struct peers *peers = greet->peers;
-	int64_t ours = peers->cluster->roster->serial;
-
-	if (serial < ours)
-		conn_send_bytes(greet->conn, peers_roster_line(peers));
-	if (serial > ours) {
+	if (serial < greet->told)
+		conn_send_bytes(greet->conn, peers_roster_line(greet->peers));
+	if (serial > greet->told) {
 		greet->state = STATE_ROSTER;
 		conn_limit_lines(greet->conn, PEER_MAX_ROSTER_LINE);
 	} else {

@@ -136,6 +136,7 @@ struct roster *roster_copy(const struct roster *roster)
 	*copy = *roster;
 	copy->members = g_memdup2(roster->members,
 				  roster->count * sizeof(*roster->members));
+	copy->room = roster->count;
 	copy->index = index_new();
 	index_again(copy);
 	return copy;
@@ -160,8 +161,11 @@ static int append(struct roster *roster, const struct roster_member *member,
 	if (same)
 		return err_set(err, 0, "%s and %s have one certificate", same->name,
 			       member->name);
-	roster->members = g_renew(struct roster_member, roster->members,
-				  roster->count + 1);
+	if (roster->count >= roster->room) {
+		roster->room = MAX(2 * roster->count, 16);
+		roster->members = g_renew(struct roster_member, roster->members,
+					  roster->room);
+	}
 	roster->members[roster->count] = *member;
 	index_add(roster, roster->count++);
 	return 0;

@@ -46,7 +46,7 @@ struct roster {
 	int64_t serial;                     /* 1 or more */
 	char authority[PEER_NAME_MAX + 1];  /* the node that has the CA's key */
 	struct roster_member *members;
-	unsigned count;
+	unsigned count, room; /* for so many there is memory */
 	/* To find a member by: its name, and its certificate's fingerprint. */
 	struct roster_index *index;
 };
