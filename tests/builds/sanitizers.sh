@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# limit: 900
+# limit: 1800
 # Under the address and undefined behaviour sanitizers the unit tests and the
 # short runs of the fuzz targets find nothing.
 . "$(dirname "$0")/lib.sh"
@@ -15,6 +15,8 @@ tests=$(in_build find tests/unit tests/fuzz -type f -perm -u+x | sort | paste -s
 # Each source of a test became one.
 equal "$(find "$source/tests/unit" "$source/tests/fuzz" -name "test-*.c" -o -name "fuzz-*.c" | wc -l)" \
 	"$(wc -w <<<"$tests")"
+# They are slower so.
+export MV_TEST_SLOWER=4
 make_all check TESTS="$tests" VERBOSE=yes
 # None was skipped.
 equal "$(wc -w <<<"$tests")" \
