@@ -270,7 +270,8 @@ static void killed_process_lets_go(void **state)
 
 static int hold_and_sleep(int fd)
 {
-	if (try_write_lock(fd) || try_exclusive(fd))
+	/* It waits: who asks whether it holds them yet has a lock for a moment, too. */
+	if (wait_posix(fd) || wait_flock(fd))
 		return 1;
 	pause();
 	return 0;

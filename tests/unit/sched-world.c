@@ -8,13 +8,17 @@
 
 #define GIB 0x1p30
 
-void world_seed(struct sched_random *random)
+struct sched_random world_seed;
+
+int world_begin(void **state)
 {
 	const char *text = getenv("MV_TEST_SEED");
 	uint64_t seed = text ? strtoull(text, NULL, 0) : 20261121;
 
+	(void)state;
 	printf("seed %llu\n", (unsigned long long)seed);
-	sched_random_seed(random, seed);
+	sched_random_seed(&world_seed, seed);
+	return 0;
 }
 
 double world_between(struct sched_random *random, double low, double high)

@@ -29,8 +29,10 @@ struct world {
 	struct sched_view view;
 };
 
-/* Random numbers from the test's seed; prints it the first time. */
-void world_seed(struct sched_random *random);
+/* Each test takes a copy, so that it has the same numbers whichever others run. */
+extern struct sched_random world_seed;
+/* A group's set-up: seeds world_seed, and prints the seed. */
+int world_begin(void **state);
 double world_between(struct sched_random *random, double low, double high);
 struct sched_node world_node(struct sched_random *random, uint64_t id);
 struct sched_job world_job(struct sched_random *random, uint64_t id);

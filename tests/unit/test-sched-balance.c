@@ -7,8 +7,6 @@
 
 #define ROUNDS 4000
 
-static struct sched_random seed;
-
 static struct sched_node without(const struct world *world, const struct sched_job *job)
 {
 	struct sched_node node = world->self;
@@ -64,7 +62,7 @@ static void check_target(const struct world *world, const struct sched_move *mov
 
 static void never_worse_than_staying(void **state)
 {
-	struct world world = { .random = seed };
+	struct world world = { .random = world_seed };
 	struct sched_reason reasons[WORLD_JOBS];
 	unsigned i, k, moved = 0, still = 0;
 
@@ -164,11 +162,11 @@ static int step_cluster(struct cluster *cluster, unsigned node, uint64_t *job_id
 static void no_ping_pong(void **state)
 {
 	static struct cluster cluster;
-	struct sched_random random = seed;
+	struct sched_random random = world_seed;
 	unsigned i, moved = 0;
 
 	(void)state;
-	cluster.world.random = seed;
+	cluster.world.random = world_seed;
 	for (i = 0; i < ROUNDS; i++) {
 		unsigned from = (unsigned)sched_random_below(&random, 3);
 		uint64_t first, second;
@@ -190,11 +188,11 @@ static void no_ping_pong(void **state)
 static void it_settles(void **state)
 {
 	static struct cluster cluster;
-	struct sched_random random = seed;
+	struct sched_random random = world_seed;
 	unsigned i, k, most = 0;
 
 	(void)state;
-	cluster.world.random = seed;
+	cluster.world.random = world_seed;
 	for (i = 0; i < ROUNDS / 4; i++) {
 		unsigned moves = 0, quiet = 0;
 		uint64_t job;
@@ -215,7 +213,7 @@ static void it_settles(void **state)
 
 static void order_does_not_matter(void **state)
 {
-	struct world world = { .random = seed };
+	struct world world = { .random = world_seed };
 	unsigned i;
 
 	(void)state;
@@ -244,7 +242,7 @@ static void order_does_not_matter(void **state)
 /* More load at home makes a move no less probable; more load elsewhere, no more. */
 static void moves_are_monotone(void **state)
 {
-	struct world world = { .random = seed };
+	struct world world = { .random = world_seed };
 	unsigned i, k, more = 0, less = 0;
 
 	(void)state;
@@ -280,7 +278,7 @@ static void moves_are_monotone(void **state)
 
 static void ushering_looks_at_memory_only(void **state)
 {
-	struct world world = { .random = seed };
+	struct world world = { .random = world_seed };
 	struct sched_reason reasons[WORLD_JOBS];
 	unsigned i, k, sent = 0;
 
@@ -321,7 +319,7 @@ static void ushering_looks_at_memory_only(void **state)
 /* Two nodes of the same kind, and a job that is too large for either: it stays. */
 static void ushering_does_not_pass_on(void **state)
 {
-	struct world world = { .random = seed };
+	struct world world = { .random = world_seed };
 	struct sched_reason reason;
 	struct sched_move move;
 
@@ -354,7 +352,7 @@ static void ushering_does_not_pass_on(void **state)
 
 static void lack_is_what_brings_memory_back(void **state)
 {
-	struct sched_random random = seed;
+	struct sched_random random = world_seed;
 	struct sched_policy policy;
 	unsigned i;
 
@@ -383,7 +381,7 @@ static void lack_is_what_brings_memory_back(void **state)
 /* Calls of sched_drain() until none can go: what is left says why. */
 static void draining_empties_a_node(void **state)
 {
-	struct world world = { .random = seed };
+	struct world world = { .random = world_seed };
 	struct sched_reason reasons[WORLD_JOBS];
 	unsigned i, k, emptied = 0, stuck = 0;
 
@@ -423,7 +421,7 @@ static void draining_empties_a_node(void **state)
 
 static void room_is_made_where_it_can_be(void **state)
 {
-	struct world world = { .random = seed };
+	struct world world = { .random = world_seed };
 	unsigned i, k, made = 0;
 
 	(void)state;
@@ -484,7 +482,7 @@ static void room_is_not_kept_for_ever(void **state)
 static void very_many_are_not_all_looked_at(void **state)
 {
 	static struct sched_node peers[5000];
-	struct world world = { .random = seed };
+	struct world world = { .random = world_seed };
 	unsigned i, good = 4000, found = 0;
 
 	(void)state;
@@ -515,13 +513,6 @@ static void very_many_are_not_all_looked_at(void **state)
 	assert_in_range(found, 20, 100);
 }
 
-static int print_seed(void **state)
-{
-	(void)state;
-	world_seed(&seed);
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -539,5 +530,5 @@ int main(void)
 		cmocka_unit_test(very_many_are_not_all_looked_at),
 	};
 
-	return cmocka_run_group_tests(tests, print_seed, NULL);
+	return cmocka_run_group_tests(tests, world_begin, NULL);
 }

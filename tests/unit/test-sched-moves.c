@@ -7,8 +7,6 @@
 
 #define ROUNDS 4000
 
-static struct sched_random seed;
-
 /* ---- on fast nodes as on slow ones ---- */
 
 /* Everything goes on `by` times as fast. */
@@ -39,7 +37,7 @@ static void check_same(const struct sched_move *a, const struct sched_move *b)
 /* Powers of two, so that nothing is rounded differently. */
 static void speed_is_relative(void **state)
 {
-	struct world world = { .random = seed };
+	struct world world = { .random = world_seed };
 	struct sched_reason before[WORLD_JOBS], after[WORLD_JOBS];
 	unsigned i, k, moved = 0;
 
@@ -79,7 +77,7 @@ static struct sched_move decide(struct world *world, struct sched_reason *reason
 static void a_lone_job_goes_where_it_is_faster(void **state)
 {
 	static const double speeds[] = { 0.1, 1, 4, 25 };
-	struct world world = { .random = seed };
+	struct world world = { .random = world_seed };
 	struct sched_reason reason;
 	unsigned i;
 
@@ -100,7 +98,7 @@ static void a_lone_job_goes_where_it_is_faster(void **state)
 /* Two for each CPU, and nobody elsewhere. */
 static void a_crowd_leaves_a_fast_node(void **state)
 {
-	struct world world = { .random = seed };
+	struct world world = { .random = world_seed };
 	struct sched_reason reasons[WORLD_JOBS];
 
 	(void)state;
@@ -113,7 +111,7 @@ static void a_crowd_leaves_a_fast_node(void **state)
 /* A little more work than was known costs more there. */
 static void a_slow_target_has_a_larger_margin(void **state)
 {
-	struct world world = { .random = seed };
+	struct world world = { .random = world_seed };
 	struct sched_reason reasons[WORLD_JOBS];
 
 	(void)state;
@@ -128,7 +126,7 @@ static void a_slow_target_has_a_larger_margin(void **state)
 /* Nobody is believed to be faster than `lead` times the next: nor is the margin so small. */
 static void a_boast_makes_no_margin_smaller(void **state)
 {
-	struct world world = { .random = seed };
+	struct world world = { .random = world_seed };
 	struct sched_reason reason;
 
 	(void)state;
@@ -149,7 +147,7 @@ static void a_boast_makes_no_margin_smaller(void **state)
  */
 static struct sched_reason judge(double age, double dirty, double youngest)
 {
-	struct world world = { .random = seed };
+	struct world world = { .random = world_seed };
 	struct sched_reason reasons[2];
 	unsigned i;
 
@@ -229,7 +227,7 @@ static void youngest_is_what_a_new_job_has_left(void **state)
 
 static void here_can_be_best(void **state)
 {
-	struct world world = { .random = seed };
+	struct world world = { .random = world_seed };
 	struct sched_reason reason;
 
 	(void)state;
@@ -246,7 +244,7 @@ static void here_can_be_best(void **state)
 static void nearly_equal_is_equal(void **state)
 {
 	static const double costs[] = { 1.15, 1, 1.18, 1.1, 1.3 };
-	struct world world = { .random = seed };
+	struct world world = { .random = world_seed };
 	unsigned i, seen[5] = { 0 };
 
 	(void)state;
@@ -268,13 +266,6 @@ static void nearly_equal_is_equal(void **state)
 		assert_ptr_equal(decide(&world, NULL).node, &world.peers[1]);
 }
 
-static int print_seed(void **state)
-{
-	(void)state;
-	world_seed(&seed);
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -290,5 +281,5 @@ int main(void)
 		cmocka_unit_test(nearly_equal_is_equal),
 	};
 
-	return cmocka_run_group_tests(tests, print_seed, NULL);
+	return cmocka_run_group_tests(tests, world_begin, NULL);
 }

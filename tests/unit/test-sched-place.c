@@ -7,8 +7,6 @@
 
 #define ROUNDS 20000
 
-static struct sched_random seed;
-
 static struct sched_job new_job(struct world *world)
 {
 	struct sched_job job = world_job(&world->random, 99);
@@ -38,7 +36,7 @@ static void check_nearly_best(const struct world *world, const struct sched_job 
 /* The chosen node costs no more than home, has the room, and no objection. */
 static void never_worse_than_home(void **state)
 {
-	struct world world = { .random = seed };
+	struct world world = { .random = world_seed };
 	unsigned i, away = 0, waits = 0;
 
 	(void)state;
@@ -79,7 +77,7 @@ static void never_worse_than_home(void **state)
 /* A node takes job after job until it says no, and has then memory to spare. */
 static void admission_never_overcommits(void **state)
 {
-	struct sched_random random = seed;
+	struct sched_random random = world_seed;
 	struct sched_policy policy;
 	unsigned i, full = 0;
 
@@ -115,7 +113,7 @@ static void admission_never_overcommits(void **state)
 /* A target that is busier than was thought says so, and only then. */
 static void a_surprise_is_refused(void **state)
 {
-	struct sched_random random = seed;
+	struct sched_random random = world_seed;
 	struct sched_policy policy;
 	struct sched_job job;
 	unsigned i;
@@ -149,7 +147,7 @@ static void a_surprise_is_refused(void **state)
 
 static void order_of_nodes_does_not_matter(void **state)
 {
-	struct world world = { .random = seed };
+	struct world world = { .random = world_seed };
 	unsigned i;
 
 	(void)state;
@@ -183,7 +181,7 @@ static void order_of_nodes_does_not_matter(void **state)
 /* Of several that are as good, each is chosen at times. */
 static void equals_share(void **state)
 {
-	struct world world = { .random = seed };
+	struct world world = { .random = world_seed };
 	unsigned i, seen[6] = { 0 };
 	struct sched_job job;
 
@@ -215,7 +213,7 @@ static void equals_share(void **state)
 /* See cost.h: F(x) = x max(1, x/c) / s, and jobs of one age matter to each other whole. */
 static void cost_is_the_formula(void **state)
 {
-	struct world world = { .random = seed };
+	struct world world = { .random = world_seed };
 	struct sched_node node = { .id = 2, .time = WORLD_NOW, .cpus = 1, .speed = 1,
 				   .mem_total = 100, .mem_free = 100, .slots = 9 };
 	struct sched_job job = { .id = 1, .age = 1, .use = 1 };
@@ -258,7 +256,7 @@ static void cost_is_the_formula(void **state)
 /* Any one thing that makes a node worse makes a job there cost no less. */
 static void cost_rises_with_load(void **state)
 {
-	struct world world = { .random = seed };
+	struct world world = { .random = world_seed };
 	unsigned i;
 
 	(void)state;
@@ -290,7 +288,7 @@ static void cost_rises_with_load(void **state)
  * does not drive it away. */
 static void choice_is_monotone(void **state)
 {
-	struct world world = { .random = seed };
+	struct world world = { .random = world_seed };
 	unsigned i, changed = 0;
 
 	(void)state;
@@ -325,7 +323,7 @@ static void choice_is_monotone(void **state)
 /* Who claims any speed at all is believed a few times one's own. */
 static void a_lie_has_a_limit(void **state)
 {
-	struct world world = { .random = seed };
+	struct world world = { .random = world_seed };
 	unsigned i;
 
 	(void)state;
@@ -359,7 +357,7 @@ static double believed(const struct world *world, const struct sched_view *view)
  * believed as far as `trust` goes; and nobody can lower it. */
 static void one_nodes_word_is_not_enough(void **state)
 {
-	struct world world = { .random = seed };
+	struct world world = { .random = world_seed };
 	unsigned i, k;
 
 	(void)state;
@@ -395,7 +393,7 @@ static void one_nodes_word_is_not_enough(void **state)
 /* A job goes where its data is when the network is what counts. */
 static void a_job_goes_to_its_data(void **state)
 {
-	struct world world = { .random = seed };
+	struct world world = { .random = world_seed };
 	struct sched_place place;
 	struct sched_job job;
 	unsigned i;
@@ -421,18 +419,11 @@ static void a_job_goes_to_its_data(void **state)
 	}
 }
 
-static int print_seed(void **state)
-{
-	(void)state;
-	world_seed(&seed);
-	return 0;
-}
-
 /* `equal` is a tenth: what costs up to that much more than the best is as good. */
 static void nearly_equal_is_equal(void **state)
 {
 	static const double costs[] = { 1.09, 1, 1.11, 1.05, 1.2 };
-	struct world world = { .random = seed };
+	struct world world = { .random = world_seed };
 	struct sched_job job = world_old(1, 0);
 	unsigned i, seen[5] = { 0 };
 
@@ -456,7 +447,7 @@ static void nearly_equal_is_equal(void **state)
 static void home_wins_when_nearly_equal(void **state)
 {
 	static const double costs[] = { 1, 1 };
-	struct world world = { .random = seed };
+	struct world world = { .random = world_seed };
 	struct sched_job job = world_old(1, 0);
 
 	(void)state;
@@ -484,5 +475,5 @@ int main(void)
 		cmocka_unit_test(a_job_goes_to_its_data),
 	};
 
-	return cmocka_run_group_tests(tests, print_seed, NULL);
+	return cmocka_run_group_tests(tests, world_begin, NULL);
 }

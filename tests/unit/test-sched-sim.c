@@ -10,8 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct sched_random seed;
-
 /* ---- running ---- */
 
 static struct sim_plan parse(const char *text)
@@ -243,7 +241,7 @@ static char *random_scenario(struct sched_random *random)
 
 static void never_over_memory(void **state)
 {
-	struct sched_random random = seed;
+	struct sched_random random = world_seed;
 	uint64_t moves = 0, refused = 0, lost = 0;
 	unsigned i;
 
@@ -272,7 +270,7 @@ static void never_over_memory(void **state)
 /* A few jobs for ever on a few nodes: they move now and then as they age, not all the time. */
 static void it_comes_to_rest(void **state)
 {
-	struct sched_random random = seed;
+	struct sched_random random = world_seed;
 	unsigned i;
 
 	(void)state;
@@ -531,13 +529,6 @@ static void each_builtin_is_sound(void **state)
 	}
 }
 
-static int print_seed(void **state)
-{
-	(void)state;
-	world_seed(&seed);
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -558,5 +549,5 @@ int main(void)
 		cmocka_unit_test(each_builtin_is_sound),
 	};
 
-	return cmocka_run_group_tests(tests, print_seed, NULL);
+	return cmocka_run_group_tests(tests, world_begin, NULL);
 }

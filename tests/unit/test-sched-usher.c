@@ -6,8 +6,6 @@
 
 #include <math.h>
 
-static struct sched_random seed;
-
 typedef struct sched_move sends(struct world *world, struct sched_reason *reason);
 
 static struct sched_move usher(struct world *world, struct sched_reason *reason)
@@ -34,7 +32,7 @@ static void add_job(struct world *world)
 static void check_choice(sends *send)
 {
 	static const double costs[] = { 1.05, 3, 1, 1.2, 1.08 };
-	struct world world = { .random = seed };
+	struct world world = { .random = world_seed };
 	unsigned i, seen[5] = { 0 };
 
 	world_choice(&world, 1, costs, 5);
@@ -61,7 +59,7 @@ static void it_goes_where_it_costs_least(void **state)
 /* As much is free there as here, so it would be worse off with the job. */
 static void memory_that_is_kept_is_not_free(void **state)
 {
-	struct world world = { .random = seed };
+	struct world world = { .random = world_seed };
 	struct sched_reason reason;
 
 	(void)state;
@@ -85,7 +83,7 @@ static void memory_that_is_kept_is_not_free(void **state)
 /* It does so for one job at a time. */
 static void who_makes_room_is_not_asked(void **state)
 {
-	struct world world = { .random = seed };
+	struct world world = { .random = world_seed };
 	struct sched_job job = world_old(9, 0);
 
 	(void)state;
@@ -145,13 +143,6 @@ static void control_groups_get_the_same(void **state)
 	assert_int_equal(sched_weight_cgroup(&policy, 0, 20000), 10000);
 }
 
-static int print_seed(void **state)
-{
-	(void)state;
-	world_seed(&seed);
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -162,5 +153,5 @@ int main(void)
 		cmocka_unit_test(control_groups_get_the_same),
 	};
 
-	return cmocka_run_group_tests(tests, print_seed, NULL);
+	return cmocka_run_group_tests(tests, world_begin, NULL);
 }

@@ -11,8 +11,6 @@
 
 #define ROUNDS 100000
 
-static struct sched_random seed;
-
 /* ---- what others claim ---- */
 
 static double absurd(struct sched_random *random)
@@ -72,7 +70,7 @@ static void check_sound(const struct sched_node *node)
 
 static void hostile_nodes_are_cut_or_refused(void **state)
 {
-	struct sched_random random = seed;
+	struct sched_random random = world_seed;
 	unsigned i, refused = 0;
 
 	(void)state;
@@ -102,7 +100,7 @@ static void refuse_node(const char *words, struct sched_node node)
 
 static void each_refusal_names_the_cause(void **state)
 {
-	struct sched_random random = seed;
+	struct sched_random random = world_seed;
 	struct sched_node good = world_node(&random, 1), node;
 	struct sched_job job = world_job(&random, 1);
 	struct err err = { 0 };
@@ -149,7 +147,7 @@ static struct sched_job hostile_job(struct sched_random *random)
 /* What has passed the check never makes a decision that is none. */
 static void decisions_stand_whatever_is_claimed(void **state)
 {
-	struct world world = { .random = seed };
+	struct world world = { .random = world_seed };
 	struct sched_reason reasons[WORLD_JOBS];
 	unsigned i, k, moved = 0;
 
@@ -265,7 +263,7 @@ static void samples_of_a_job(void **state)
 /* A node that a job is added to and removed from is what it was. */
 static void adding_and_removing(void **state)
 {
-	struct sched_random random = seed;
+	struct sched_random random = world_seed;
 	unsigned i;
 
 	(void)state;
@@ -290,7 +288,7 @@ static void adding_and_removing(void **state)
 /* Liu et al., HPDC 2011: rounds are a geometric series. */
 static void forecast_is_the_formula(void **state)
 {
-	struct sched_random random = seed;
+	struct sched_random random = world_seed;
 	unsigned i;
 
 	(void)state;
@@ -341,7 +339,7 @@ static void forecast_without_end(void **state)
 
 static void forecast_is_monotone(void **state)
 {
-	struct sched_random random = seed;
+	struct sched_random random = world_seed;
 	unsigned i;
 
 	(void)state;
@@ -386,7 +384,7 @@ static void forecast_error(void **state)
 
 static void weights_are_bounded(void **state)
 {
-	struct sched_random random = seed;
+	struct sched_random random = world_seed;
 	struct sched_policy policy;
 	unsigned i;
 
@@ -552,13 +550,6 @@ static void random_numbers(void **state)
 	assert_true(sched_random_next(&a) != sched_random_next(&b));
 }
 
-static int print_seed(void **state)
-{
-	(void)state;
-	world_seed(&seed);
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -580,5 +571,5 @@ int main(void)
 		cmocka_unit_test(random_numbers),
 	};
 
-	return cmocka_run_group_tests(tests, print_seed, NULL);
+	return cmocka_run_group_tests(tests, world_begin, NULL);
 }
