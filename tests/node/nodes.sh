@@ -9,7 +9,8 @@
 # own guests run under KVM all the same, at the speed of one emulation and not of two.
 . "$(dirname "$0")/../lib.sh"
 requires_root
-requires qemu-system-x86_64 qemu-img dpkg-buildpackage dh lintian mmdebstrap syslinux mformat unshare
+requires qemu-system-x86_64 qemu-img dpkg-buildpackage dh lintian mmdebstrap syslinux mformat unshare openssl
+[ -r /usr/share/OVMF/OVMF_CODE_4M.fd ] || skip "there is no OVMF_CODE.fd (ovmf)"
 . "$MV_SRCDIR/tests/node/vm.sh"
 mkdir "$vm_dir"
 
@@ -25,8 +26,8 @@ step "two machines; the second one's token admits nobody"
 # A folder of the host's, at the same path there.
 share=$vm_dir/share
 mkdir "$share"
-vm_start node1 --cluster new --share "$share" --
-vm_start node2 --cluster 10.77.0.1 --token "mv1-$(printf '0%.0s' {1..32})-$(printf '0%.0s' {1..32})" --
+vm_start node1 --cluster new --share "$share"
+vm_start_elsewhere node2 --cluster 10.77.0.1 --token "mv1-$(printf '0%.0s' {1..32})-$(printf '0%.0s' {1..32})"
 cleanup_fn vm_report
 vm_up node1
 vm_up node2
@@ -40,6 +41,19 @@ for node in node1 node2; do
 	grep -qE '^[0-9a-f-]{36}$' "$tmp/boot.$node"
 done
 ! cmp -s "$tmp/boot.node1" "$tmp/boot.node2" || fail "both are one machine"
+vm node1 60 '[ ! -e /sys/firmware/efi ]'
+vm node2 60 '[ -e /sys/firmware/efi ]'
+# The host's port is that of the node's agent.
+on_host() { # COMMAND...: beside node1's QEMU
+	nsenter --net --target "${vm_pid[node1]}" "$@"
+}
+agent_answers() {
+	on_host openssl s_client -connect 127.0.0.1:7480 -tls1_3 </dev/null 2>/dev/null |
+		openssl x509 -noout -subject | grep node1
+}
+on_host ip link set lo up
+vm_until 120 agent_answers
+agent_answers
 
 step "one cluster: refusals, each with its reason, and then node2's service joins"
 vm node1 120 'systemctl start monovisor-node-join'

@@ -4,7 +4,8 @@
 # Virtual machines of the node image, for a test: source it after tests/lib.sh.
 #
 #	vm_image		the image, made of packages of this source, or $MV_NODE_IMAGE
-#	vm_start NODE OPTION... [-- QEMU-OPTION...]	by mvnode run
+#	vm_start NODE OPTION...	by mvnode run
+#	vm_start_elsewhere NODE SEED-OPTION...	as other virtualizers do: UEFI, a VHDX image, its seed on a disk
 #	vm_up NODE		wait until its console can be used
 #	vm NODE SECONDS COMMAND	run a line of shell there as root; output and exit status are the command's
 #	vm_until SECONDS COMMAND	wait for a command that uses vm
@@ -15,6 +16,7 @@
 # namespace of its own besides, for what mvnode run forwards.
 
 vm_dir=${tmp:?}/vm
+mvnode=$MV_SRCDIR/node-image/mvnode
 declare -A vm_pid=()
 vm_mark=0
 
@@ -22,13 +24,15 @@ vm_image() {
 	local stage=$vm_dir/source
 	if [ -n "${MV_NODE_IMAGE:-}" ]; then
 		image=$MV_NODE_IMAGE
+		vm_step "its VHDX" qemu-img convert -O vhdx "$image" "$vm_dir/node.vhdx"
 		return
 	fi
 	mkdir -p "$stage"
 	vm_step "the release" make -C "$MV_BUILDDIR" dist
 	tar -C "$stage" -xf "$(ls -t "$MV_BUILDDIR"/monovisor-*.tar.xz | head -n 1)"
 	vm_step "the packages" vm_packages "$stage"/monovisor-*/
-	vm_step "the image" "$MV_SRCDIR/node-image/mvnode" build --packages "$stage" --tmp "$vm_dir" -o "$vm_dir/node.qcow2"
+	vm_step "the image" "$mvnode" build --packages "$stage" --tmp "$vm_dir" \
+		--vhdx -o "$vm_dir/node.qcow2"
 	image=$vm_dir/node.qcow2
 	echo "it has $(du -m --apparent-size "$image" | cut -f1) MiB"
 	[ "$(du -m --apparent-size "$image" | cut -f1)" -le 700 ] || fail "the image is larger than 700 MiB"
@@ -52,21 +56,52 @@ vm_step() { # TEXT COMMAND...
 	echo "$text: made in $((SECONDS - from)) s"
 }
 
+# Where other tests have found that KVM does not work, it is not tried again.
+vm_accel() {
+	[ "$(node_accel_known "$node_cache")" = tcg ] && echo tcg || echo auto
+}
+
 # The address is 10.77.0.N for "nodeN"; there are node1 and node2.
+vm_mac() { # NODE
+	echo "52:54:00:77:00:0${1#node}"
+}
+
 vm_start() { # NODE OPTION...
-	local node=$1 number=${1#node} mac dir=$vm_dir/$1
+	local node=$1
 	shift
-	mac=52:54:00:77:00:0$number
+	vm_launch "$node" "$mvnode" run --accel "$(vm_accel)" --image "$image" \
+		--name "$node" --dir "$vm_dir/$node/state" \
+		--ip "10.77.0.${node#node}/24@$(vm_mac "$node")" --address "10.77.0.${node#node}" "$@" --
+}
+
+# In emulation it is told what mvnode run tells by itself.
+vm_start_elsewhere() { # NODE SEED-OPTION...
+	local node=$1 dir=$vm_dir/$1 processor
+	shift
+	mkdir -p "$dir"
+	read -ra processor < <("$mvnode" run --dry-run --accel "$(vm_accel)" | grep -o -- '-accel [^ ]* -cpu [^ ]* -smp [^ ]*')
+	[ "${processor[1]}" != tcg ] || set -- --jobs-accel kvm "$@"
+	"$mvnode" seed --hostname "$node" --ip "10.77.0.${node#node}/24@$(vm_mac "$node")" \
+		--address "10.77.0.${node#node}" "$@" -o "$dir/seed.img"
+	cp /usr/share/OVMF/OVMF_VARS_4M.fd "$dir/vars.fd"
+	qemu-img create -q -f qcow2 -F vhdx -b "$vm_dir/node.vhdx" "$dir/disk.qcow2"
+	vm_launch "$node" qemu-system-x86_64 -machine q35 "${processor[@]}" -m 2048 -nodefaults -no-user-config -display none \
+		-drive if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd \
+		-drive "if=pflash,format=raw,file=$dir/vars.fd" \
+		-drive "if=virtio,file=$dir/disk.qcow2" -drive "if=virtio,format=raw,readonly=on,file=$dir/seed.img" \
+		-chardev stdio,id=console,mux=on,signal=off -serial chardev:console -mon chardev=console,mode=readline
+}
+
+vm_launch() { # NODE COMMAND...: QEMU's options for the network are added
+	local node=$1 number=${1#node} dir=$vm_dir/$1
+	shift
 	mkdir -p "$dir"
 	mkfifo "$dir/in"
 	: >"$dir/console"
 	exec {vm_in}<>"$dir/in"
-	# Where other tests have found that KVM does not work, it is not tried again.
-	[ "$(node_accel_known "$node_cache")" != tcg ] || set -- --accel tcg "$@"
-	unshare --net "$MV_SRCDIR/node-image/mvnode" run --image "$image" --name "$node" --dir "$dir/state" \
-		--ip "10.77.0.$number/24@$mac" --address "10.77.0.$number" "$@" \
+	unshare --net "$@" \
 		-netdev "dgram,id=nodes,local.type=unix,local.path=$vm_dir/wire$number,remote.type=unix,remote.path=$vm_dir/wire$((3 - number))" \
-		-device "virtio-net-pci,netdev=nodes,id=plug,mac=$mac" \
+		-device "virtio-net-pci,netdev=nodes,id=plug,mac=$(vm_mac "$node")" \
 		-action panic=shutdown -no-reboot \
 		<&"$vm_in" >"$dir/console" 2>&1 &
 	vm_pid[$node]=$!
