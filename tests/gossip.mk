@@ -1,5 +1,5 @@
 # Gossip, failure detection and their datagrams.
-gossip_tests = tests/unit/test-seal tests/unit/test-gossip tests/unit/test-swim \
+gossip_tests = tests/unit/test-seal tests/unit/test-gossip tests/unit/test-swim tests/unit/test-swim-hostile \
 	tests/unit/test-mvd-avahi tests/unit/test-mvd-gossip
 gossip_fuzzers = tests/fuzz/fuzz-gossip tests/fuzz/fuzz-swim tests/fuzz/fuzz-seal
 check_PROGRAMS += $(gossip_tests) $(gossip_fuzzers)
@@ -13,9 +13,14 @@ tests_unit_test_gossip_SOURCES = tests/unit/test-gossip.c
 tests_unit_test_gossip_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_gossip_LDADD = $(sched_libs) $(CMOCKA_LIBS)
 
-tests_unit_test_swim_SOURCES = tests/unit/test-swim.c
+swim_world = tests/unit/swim-world.c tests/unit/swim-world.h
+tests_unit_test_swim_SOURCES = tests/unit/test-swim.c $(swim_world)
 tests_unit_test_swim_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_swim_LDADD = $(sched_libs) $(CMOCKA_LIBS)
+
+tests_unit_test_swim_hostile_SOURCES = tests/unit/test-swim-hostile.c $(swim_world)
+tests_unit_test_swim_hostile_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_swim_hostile_LDADD = $(sched_libs) $(CMOCKA_LIBS)
 
 # It has the real mvd-gossip.c, and parts of its own in place of the socket and the roster.
 tests_unit_test_mvd_gossip_SOURCES = tests/unit/test-mvd-gossip.c vmm-agent/mvd-gossip-lives.c
