@@ -57,6 +57,7 @@ static int load_settings(struct mvd_config *config, struct err *err)
 	for (i = 0; config->assignments && config->assignments[i]; i++)
 		if (settings_assign(&config->settings, config->assignments[i], err) < 0)
 			return -1;
+	config->configured = config->settings;
 	return 0;
 }
 
@@ -237,6 +238,48 @@ static int make_jobs_dir(struct mvd_config *config, struct err *err)
 	return agent_check_private(config->jobs_dir, err);
 }
 
+static char *orders_path(const struct mvd_config *config)
+{
+	return g_build_filename(config->state_dir, "orders", NULL);
+}
+
+/* A file that cannot be read keeps no agent from starting. */
+static void recall_orders(struct mvd_config *config)
+{
+	g_autofree char *path = orders_path(config);
+	struct err err = { 0 };
+
+	if (settings_load(&config->settings, path, true, &err) < 0)
+		g_warning("what was ordered before is forgotten: %s", err.text);
+}
+
+int mvd_config_keep_orders(const struct mvd_config *config, struct err *err)
+{
+	const struct mvd_settings *now = &config->settings, *before = &config->configured;
+	const struct {
+		const char *name;
+		bool is, was;
+	} orders[] = {
+		{ "drain", now->drain, before->drain },
+		{ "block", now->block, before->block },
+		{ "stay", now->stay, before->stay },
+	};
+	g_autoptr(GString) text = g_string_new(NULL);
+	g_autofree char *path = orders_path(config);
+	g_autoptr(GError) error = NULL;
+	size_t i;
+
+	for (i = 0; i < G_N_ELEMENTS(orders); i++)
+		if (orders[i].is != orders[i].was)
+			g_string_append_printf(text, "%s = %s\n", orders[i].name,
+					       orders[i].is ? "yes" : "no");
+	if (text->len == 0 && unlink(path) < 0 && errno != ENOENT)
+		return err_set(err, errno, "cannot remove %s", path);
+	if (text->len > 0 && !g_file_set_contents(path, text->str, -1, &error))
+		return err_set(err, 0, "%s", error->message);
+	return 0;
+}
+
 int mvd_config_prepare(struct mvd_config *config, struct err *err)
 {
 	if (!config->uri)
@@ -263,6 +306,7 @@ int mvd_config_prepare(struct mvd_config *config, struct err *err)
 	config->lock_path = beside_socket(config, ".lock");
 	config->log_path = beside_socket(config, ".log");
 	config->verdict_path = beside_socket(config, ".kvm");
+	recall_orders(config);
 	return 0;
 }
 

@@ -25,6 +25,7 @@ struct mvd_config {
 	char *path;         /* of the configuration file; NULL: the usual one */
 	char **assignments; /* --set: NAME=VALUE, over what the file says */
 	struct mvd_settings settings;
+	struct mvd_settings configured; /* before anything was ordered */
 	/* What belongs to one agent is named after its socket. */
 	char *jobs_dir;     /* sockets and consoles of jobs, 0700 */
 	char *lock_path, *log_path, *verdict_path;
@@ -39,6 +40,10 @@ int mvd_config_parse(struct mvd_config *config, int argc, char **argv,
 
 /* Make the directories, and the environment that libvirt needs. */
 int mvd_config_prepare(struct mvd_config *config, struct err *err);
+
+/* Write down what has been ordered and is not as configured (drain, block, stay), so that it
+ * outlasts the agent: a drained node that is started anew is still drained. */
+int mvd_config_keep_orders(const struct mvd_config *config, struct err *err);
 
 void mvd_config_clear(struct mvd_config *config);
 

@@ -19,6 +19,7 @@
 #include "scheduler/reason.h"
 #include "vmm-agent/mvd-jobs.h"
 #include "vmm-agent/mvd-owner.h"
+#include "vmm-agent/mvd-refusals.h"
 
 struct load;
 
@@ -36,6 +37,7 @@ struct load_job {
 	bool sampled;
 	unsigned failures; /* of moves; and the last one's */
 	char *trouble;
+	struct refusals refusals;
 	/* for the next sample */
 	pid_t pid;
 	double looked;

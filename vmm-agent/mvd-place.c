@@ -418,15 +418,8 @@ int scheduler_place(struct job *job, const struct request *request, struct err *
 /* Not this one again. */
 static void exclude(struct placement *placement, const char *name)
 {
-	uint64_t *never = placement->vector.never;
-	unsigned i;
-
-	for (i = 0; i < SCHED_NODE_LIST && never[i]; i++)
-		;
-	if (i == SCHED_NODE_LIST)
+	if (!refusals_exclude(&placement->vector, mvd_gossip_id(name)))
 		placement->refusals = MAX_REFUSALS;
-	else
-		never[i] = mvd_gossip_id(name);
 	placement->refusals++;
 }
 

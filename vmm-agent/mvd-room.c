@@ -453,11 +453,11 @@ static char *choose(struct mvd *mvd, struct room_wish *wish, const struct sched_
 	const struct sched_node *node;
 	char *name = NULL;
 	struct view view;
-	unsigned i, n = 0;
+	unsigned i;
 
-	for (i = 0; i < SCHED_NODE_LIST; i++)
-		if (!wanted.never[i] && wish->in_vain[n])
-			wanted.never[i] = wish->in_vain[n++];
+	for (i = 0; i < G_N_ELEMENTS(wish->in_vain); i++)
+		if (wish->in_vain[i])
+			refusals_exclude(&wanted, wish->in_vain[i]);
 	scheduler_view(mvd->scheduler, &view);
 	node = sched_room(&view.view, &wanted);
 	if (node)

@@ -190,6 +190,8 @@ static void on_moved(void *ctx, const struct migrated *result)
 		seen->expected = 0;
 		seen->tried = mvd_gossip_now();
 		seen->failures += result->error != NULL;
+		if (result->error)
+			refusals_add(&seen->refusals, order->target, seen->tried);
 		g_free(seen->trouble);
 		seen->trouble = g_strdup(result->error);
 	}
@@ -246,6 +248,7 @@ struct candidates {
 	struct sched_reason *reasons;
 	unsigned count;
 	bool stands_still; /* they are emulated: a move stops them from begin to end */
+	bool avoids;       /* nodes that have refused */
 };
 
 static bool may_go(const struct scheduler *s, const struct job *job)
@@ -263,6 +266,7 @@ static bool may_go(const struct scheduler *s, const struct job *job)
 static void collect(struct scheduler *s, struct candidates *c)
 {
 	g_autoptr(GPtrArray) list = load_jobs(s->load);
+	double now = mvd_gossip_now();
 	unsigned i;
 
 	memset(c, 0, sizeof(*c));
@@ -279,8 +283,18 @@ static void collect(struct scheduler *s, struct candidates *c)
 		if (sched_job_check(&c->vectors[c->count], NULL) < 0)
 			continue;
 		c->stands_still |= seen->job->facts.accel == ACCEL_TCG;
+		c->avoids |= refusals_apply(&seen->refusals, &c->vectors[c->count], now);
 		c->seen[c->count++] = seen;
 	}
+}
+
+/* One that has refused is asked again when it is that or nothing. */
+static void avoid_nobody(struct candidates *c)
+{
+	unsigned i;
+
+	for (i = 0; i < c->count; i++)
+		load_lists(&c->seen[i]->job->facts, &c->vectors[i]);
 }
 
 static void clear(struct candidates *c)
@@ -387,6 +401,10 @@ static void decide(struct scheduler *s)
 	room_keep(&view, view.self.id);
 	collect(s, &c);
 	chosen = choose(s, &view, &c);
+	if (!chosen.node && c.avoids) {
+		avoid_nobody(&c);
+		chosen = choose(s, &view, &c);
+	}
 	for (i = 0; i < c.count; i++) {
 		/* That one is moving stays its reason until it has moved. */
 		if (c.seen[i]->job->migration && c.seen[i]->expected > 0) {

@@ -223,8 +223,12 @@ static void forget_failures(struct scheduler *s)
 	g_autoptr(GPtrArray) list = load_jobs(s->load);
 	unsigned i;
 
-	for (i = 0; i < list->len; i++)
-		((struct load_job *)list->pdata[i])->failures = 0;
+	for (i = 0; i < list->len; i++) {
+		struct load_job *seen = list->pdata[i];
+
+		seen->failures = 0;
+		refusals_forget(&seen->refusals);
+	}
 	g_hash_table_remove_all(s->unbrought);
 }
 
@@ -232,6 +236,7 @@ static int change(struct scheduler *s, const struct order_kind *kind, const char
 		  const char *value, struct err *err)
 {
 	struct mvd_settings *settings = &s->mvd->config.settings;
+	struct err trouble = { 0 };
 	size_t i;
 
 	if (strcmp(kind->name, "set") == 0 &&
@@ -241,6 +246,8 @@ static int change(struct scheduler *s, const struct order_kind *kind, const char
 		if (settings_set(settings, kind->settings[i][0], kind->settings[i][1],
 				 err) < 0)
 			return -1;
+	if (mvd_config_keep_orders(&s->mvd->config, &trouble) < 0)
+		g_warning("this order will not outlast the agent: %s", trouble.text);
 	/* An order that keeps jobs ends one that sends them away, and the other way. */
 	s->expel = kind->expel || (s->expel && !g_str_has_prefix(kind->name, "un"));
 	s->bring = kind->bring || (s->bring && strcmp(kind->name, "unstay") != 0);
@@ -252,10 +259,15 @@ static int change(struct scheduler *s, const struct order_kind *kind, const char
 static struct json_object *answer_best(struct mvd *mvd, const char *value,
 				       struct err *err)
 {
-	guint64 memory = g_ascii_strtoull(value, NULL, 10);
-	const char *node = scheduler_best(mvd, (unsigned)MIN(memory, UINT_MAX));
 	struct json_object *answer;
+	guint64 memory = 0;
+	const char *node;
 
+	if (*value && !g_ascii_string_to_unsigned(value, 10, 1, UINT_MAX, &memory, NULL)) {
+		err_set(err, 0, "\"%.32s\" is no number of MiB", value);
+		return NULL;
+	}
+	node = scheduler_best(mvd, (unsigned)memory);
 	if (!node) {
 		err_set(err, 0, "no node has room for a job of %.20s MiB now (see mvctl "
 			"nodes)", *value ? value : "the usual");

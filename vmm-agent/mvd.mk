@@ -57,6 +57,7 @@ vmm_agent_libmvd_a_SOURCES = \
 	vmm-agent/mvd-process.c vmm-agent/mvd-process.h \
 	vmm-agent/mvd-protocol.c vmm-agent/mvd-protocol.h \
 	vmm-agent/mvd-questions.c vmm-agent/mvd-questions.h \
+	vmm-agent/mvd-refusals.c vmm-agent/mvd-refusals.h \
 	vmm-agent/mvd-requests.c vmm-agent/mvd-requests.h \
 	vmm-agent/mvd-room.c vmm-agent/mvd-room.h \
 	vmm-agent/mvd-scheduler.c vmm-agent/mvd-scheduler.h \

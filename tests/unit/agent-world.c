@@ -315,6 +315,7 @@ int world_set_up(void **state)
 	world.questions = g_string_new(NULL);
 	mvd->node = (char *)"alpha";
 	settings_default(&mvd->config.settings);
+	mvd->config.configured = mvd->config.settings;
 	assert_non_null(mkdtemp(dir));
 	set_speed(dir);
 	mvd->config.state_dir = g_strdup(dir);
@@ -349,6 +350,7 @@ int world_tear_down(void **state)
 {
 	struct mvd *mvd = &world.mvd;
 	g_autofree char *speed = g_build_filename(mvd->config.state_dir, "speed", NULL);
+	g_autofree char *orders = g_build_filename(mvd->config.state_dir, "orders", NULL);
 
 	(void)state;
 	end_what_is_pending();
@@ -356,6 +358,7 @@ int world_tear_down(void **state)
 	jobs_free(mvd->jobs);
 	virt_free(mvd->virt);
 	unlink(speed);
+	unlink(orders);
 	rmdir(mvd->config.state_dir);
 	g_free(mvd->config.state_dir);
 	g_free(mvd->config.socket);

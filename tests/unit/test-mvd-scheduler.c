@@ -69,6 +69,51 @@ static void waits_after_a_failure(void **state)
 	assert_int_equal(world.begun, 2);
 }
 
+/* What was in its way there may be what no vector tells: the next best is asked. */
+static void asks_another_after_a_refusal(void **state)
+{
+	struct job *job = world_job("job");
+	unsigned i;
+
+	(void)state;
+	world.beta.speed = 2; /* the best place for it */
+	world.mvd.config.settings.drain = true;
+	world_pass(4);
+	assert_string_equal(world.to, "beta");
+	world_moved(1, 0, "this node has no vsock");
+	world_pass(10);
+	assert_int_equal(world.begun, 2);
+	assert_ptr_equal(world.moving, job);
+	assert_string_equal(world.to, "gamma");
+	/* When all have refused they are asked again. */
+	world_moved(1, 0, "it is full");
+	world_pass(10);
+	assert_int_equal(world.begun, 3);
+	world_moved(1, 0, "it is full");
+	/* A minute later nothing is remembered. */
+	job->facts.pin = true;
+	world_pass(REFUSALS_S);
+	job->facts.pin = false;
+	world_pass(10);
+	assert_int_equal(world.begun, 4);
+	assert_string_equal(world.to, "beta");
+	world_moved(1, 0, "this node has no vsock");
+	/* Nor after a new order. */
+	assert_non_null(world_order("drain", "", ""));
+	world_pass(10);
+	assert_int_equal(world.begun, 5);
+	assert_string_equal(world.to, "beta");
+	world_moved(1, 0, "this node has no vsock");
+	/* It stays where it is forbidden to go, whoever refuses. */
+	job->facts.never = g_strdup("gamma");
+	load_lists(&job->facts, &world_seen(job)->vector);
+	for (i = 0; i < 3; i++) {
+		world_pass(10);
+		assert_string_equal(world.to, "beta");
+		world_moved(1, 0, "this node has no vsock");
+	}
+}
+
 static void learns_each_link(void **state)
 {
 	struct links links;
@@ -274,6 +319,7 @@ int main(void)
 		TEST(sends_one_away),
 		TEST(has_nothing_to_move),
 		TEST(waits_after_a_failure),
+		TEST(asks_another_after_a_refusal),
 		TEST(learns_each_link),
 		TEST(allows_what_the_target_is_worth),
 		TEST(the_owner_comes_and_goes),

@@ -43,6 +43,40 @@ static void changes_states(void **state)
 	assert_non_null(strstr(world.refusal, "\"explode\" is not known"));
 }
 
+/* What the next agent here reads, or NULL. */
+static char *kept(void)
+{
+	g_autofree char *path = g_build_filename(world.mvd.config.state_dir, "orders", NULL);
+	char *text = NULL;
+
+	g_file_get_contents(path, &text, NULL, NULL);
+	return text;
+}
+
+static void orders_outlast_the_agent(void **state)
+{
+	g_autofree char *drained = NULL, *opened = NULL, *all = NULL;
+
+	(void)state;
+	assert_non_null(world_order("drain", "", ""));
+	drained = kept();
+	assert_string_equal(drained, "drain = yes\n");
+	assert_non_null(world_order("undrain", "", ""));
+	assert_null(kept());
+	/* What only lasts as long as the agent is not among it. */
+	assert_non_null(world_order("set", "slots", "3"));
+	assert_null(kept());
+	assert_non_null(world_order("bring", "", ""));
+	assert_non_null(world_order("expel", "", ""));
+	all = kept();
+	assert_string_equal(all, "block = yes\nstay = yes\n");
+	/* Against what is configured, too. */
+	world.mvd.config.configured.stay = world.mvd.config.configured.block = true;
+	assert_non_null(world_order("unblock", "", ""));
+	opened = kept();
+	assert_string_equal(opened, "block = no\n");
+}
+
 static void changes_settings(void **state)
 {
 	struct json_object *list, *answer;
@@ -61,6 +95,11 @@ static void changes_settings(void **state)
 	assert_int_equal(settings()->slots, 3);
 	assert_non_null(world_order("get", "", ""));
 	assert_string_equal(world_text(world_order("best", "", "256"), "node"), "alpha");
+	assert_string_equal(world_text(world_order("best", "", ""), "node"), "alpha");
+	assert_null(world_order("best", "", "4G"));
+	assert_non_null(strstr(world.refusal, "\"4G\" is no number of MiB"));
+	assert_null(world_order("best", "", "0"));
+	assert_null(world_order("best", "", "4294967296"));
 }
 
 static void tells_who_is_left(void **state)
@@ -164,6 +203,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(changes_states),
+		TEST(orders_outlast_the_agent),
 		TEST(changes_settings),
 		TEST(tells_who_is_left),
 		TEST(sends_guests_only),
