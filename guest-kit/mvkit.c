@@ -87,7 +87,7 @@ static void parse_options(struct options *o, int argc, char **argv)
 			o->verbose = true;
 			break;
 		case OPTION_VERSION:
-			puts("mvkit (monovisor) " PACKAGE_VERSION);
+			puts("mvkit (Monovisor) " PACKAGE_VERSION);
 			exit(EXIT_SUCCESS);
 		case OPTION_HELP:
 			fputs(usage_text, stdout);

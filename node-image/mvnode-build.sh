@@ -9,7 +9,7 @@
 
 build_space_mib=4500 # archive, files, sparse disk, result
 
-node_packages="monovisor-node apt bash-completion busybox cpio dbus e2fsprogs fuse3 hostname
+node_packages="monovisor-node apt avahi-daemon bash-completion busybox cpio dbus e2fsprogs fuse3 hostname
 	initramfs-tools iproute2 iputils-ping kmod less libvirt-clients libvirt-daemon-driver-qemu
 	libvirt-daemon-system linux-image-cloud-amd64 nano netbase procps
 	qemu-system-x86 qemu-utils sudo systemd-boot-efi systemd-resolved systemd-sysv systemd-timesyncd

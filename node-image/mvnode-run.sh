@@ -26,6 +26,7 @@ run_defaults() {
 	share=
 	port=7480
 	dry=
+	prepare=
 	extra=()
 }
 
@@ -43,6 +44,7 @@ run_options() {
 		--cluster | --token | --address | --ip) add_seed "${1#--}" "${2-}"; shift ;;
 		--jobs-accel) add_seed accel "${2-}"; shift ;;
 		--dry-run) dry=yes ;;
+		--prepare) prepare=yes ;;
 		--) shift; extra=("$@"); break ;;
 		*) misused "run: unexpected \"$1\"" ;;
 		esac
@@ -229,6 +231,10 @@ run_node() {
 		return
 	fi
 	prepare_files
+	if [ -n "$prepare" ]; then
+		print_command
+		return
+	fi
 	echo "mvnode: $name runs under $accel, with port $port of this host; Ctrl-A X ends it, Ctrl-A C is QEMU's own console" >&2
 	# The console is for the terminal, not for what a token came through.
 	if [ -n "$seed_piped" ] && { : </dev/tty; } 2>/dev/null; then exec </dev/tty; fi

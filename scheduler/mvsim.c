@@ -459,7 +459,7 @@ static int read_options(int argc, char **argv, struct options *options, struct e
 		if (option == OPT_HELP)
 			usage(stdout);
 		if (option == OPT_VERSION)
-			puts("mvsim " PACKAGE_VERSION);
+			puts("mvsim (Monovisor) " PACKAGE_VERSION);
 		if (option == OPT_HELP || option == OPT_VERSION)
 			exit(0);
 		if (option == '?')

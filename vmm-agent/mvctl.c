@@ -294,7 +294,7 @@ static bool take_common(struct mvctl_options *options, const char *arg)
 		exit(0);
 	}
 	if (strcmp(arg, "--version") == 0) {
-		printf("mvctl (%s)\n", PACKAGE_STRING);
+		puts("mvctl (Monovisor) " PACKAGE_VERSION);
 		exit(0);
 	}
 	return false;

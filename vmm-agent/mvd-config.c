@@ -27,7 +27,7 @@ static int check_options(struct mvd_config *config, struct options *options,
 			 struct err *err)
 {
 	if (options->version) {
-		printf("mvd (%s)\n", PACKAGE_STRING);
+		puts("mvd (Monovisor) " PACKAGE_VERSION);
 		exit(0);
 	}
 	config->accel = ACCEL_AUTO;

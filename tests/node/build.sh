@@ -89,6 +89,22 @@ chmod +x "$tmp/bin/df"
 refused "has 100 MiB free"
 rm "$tmp/bin/df"
 
+# A disk that fills up half-way, when there seemed to be room.
+mkdir "$tmp/small"
+mount -t tmpfs -o size=1m mv-small "$tmp/small"
+small_ends() {
+	! mountpoint -q "$tmp/small" || umount "$tmp/small"
+}
+cleanup_fn small_ends
+mount >"$tmp/mounts"
+printf '#!/bin/sh\necho Filesystem; echo /dev/x 9 9 99999 1%% /\n' >"$tmp/bin/df"
+chmod +x "$tmp/bin/df"
+refused "No space left on device" --tmp "$tmp/small"
+[ -z "$(ls -A "$tmp/small")" ] || fail "left: $(ls "$tmp/small")"
+rm "$tmp/bin/df"
+small_ends
+mount >"$tmp/mounts"
+
 # Interrupted: the same.
 mount >"$tmp/mounts"
 TEST_CASE=hang setsid "$mvnode" build --packages "$tmp/debs" --size 1G -o "$tmp/work/node.qcow2" >"$tmp/out" 2>&1 &

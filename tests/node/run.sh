@@ -4,6 +4,7 @@
 # mvnode run: the command that it would start, for each kind of host. QEMU and uname are played by
 # scripts: what a test can ask of real ones is one accelerator on one host.
 . "$(dirname "$0")/../lib.sh"
+requires qemu-img
 
 mvnode=$MV_SRCDIR/node-image/mvnode
 mkdir "$tmp/bin" "$tmp/share" "$tmp/a,b c"
@@ -86,6 +87,21 @@ has "-smp 3 -m 512"
 has "file=$tmp/d/disk.qcow2"
 has "-smbios type=11,path=$tmp/d/seed"
 has "-snapshot -s"
+
+# As much of it as can be started by hand.
+SYSTEM=Linux WORKS=kvm "$mvnode" run --prepare --name n3 --dir "$tmp/n3" --image "$tmp/image" >"$tmp/out" 2>"$tmp/err" \
+	</dev/null && fail "an image that is not there"
+grep -q "there is no image" "$tmp/err"
+qemu-img create -q -f qcow2 "$tmp/image" 1G
+SYSTEM=Linux WORKS=kvm "$mvnode" run --prepare --name n3 --dir "$tmp/n3" --image "$tmp/image" >"$tmp/out" </dev/null
+has "file=$tmp/n3/disk.qcow2"
+qemu-img info "$tmp/n3/disk.qcow2" | grep -q "backing file: $tmp/image"
+grep -qx 'monovisor.hostname=n3' "$tmp/n3/seed"
+
+for command in "" build run seed "run --name n4"; do
+	"$mvnode" $command --help >"$tmp/out"
+	has "Usage: mvnode build"
+done
 
 dry Linux kvm --share "$tmp/a,b c"
 has "'local,path=$tmp/a,,b c,mount_tag=host,security_model=none,multidevs=remap'"
