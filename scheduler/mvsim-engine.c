@@ -324,6 +324,7 @@ static void begin(struct sim *sim)
 		sim->jobs[i].node = sim->jobs[i].target = SIM_NOBODY;
 		sim->jobs[i].mem = scenario->jobs[i].mem;
 		sim->chained |= scenario->jobs[i].after != SIM_NOBODY;
+		sim->talking |= scenario->jobs[i].peer != SIM_NOBODY;
 	}
 	sim_heap_push(&sim->heap, 1, SIM_EV_WATCH, 0, 0);
 	for (i = 0; i < scenario->node_count; i++)

@@ -186,12 +186,14 @@ static void room_for_one(struct sim_node *n)
 	n->jobs = sim_grow(n->jobs, n->job_room, sizeof(n->jobs[0]));
 }
 
-/* A job's traffic with its peer depends on where both are. */
-static void touch_peer(struct sim *sim, const struct sim_job *j)
+/* What two jobs wait for each other's data depends on where both are. */
+static void touch_talkers(struct sim *sim, uint32_t job)
 {
-	if (j->spec->peer != SIM_NOBODY &&
-	    sim->jobs[j->spec->peer].state == SIM_RUNNING)
-		sim_touch(sim, sim->jobs[j->spec->peer].node);
+	uint32_t i;
+
+	for (i = 0; sim->talking && i < sim->scenario->job_count; i++)
+		if (sim->scenario->jobs[i].peer == job && sim->jobs[i].state == SIM_RUNNING)
+			sim_touch(sim, sim->jobs[i].node);
 }
 
 void sim_attach(struct sim *sim, uint32_t job, uint32_t node)
@@ -206,7 +208,7 @@ void sim_attach(struct sim *sim, uint32_t job, uint32_t node)
 	j->node = node;
 	j->since = sim->now;
 	sim_touch(sim, node);
-	touch_peer(sim, j);
+	touch_talkers(sim, job);
 }
 
 void sim_detach(struct sim *sim, uint32_t job)
@@ -222,7 +224,7 @@ void sim_detach(struct sim *sim, uint32_t job)
 	memmove(&n->jobs[i], &n->jobs[i + 1], (n->job_count - i) * sizeof(n->jobs[0]));
 	n->mem_used = n->job_count ? n->mem_used - j->mem : 0;
 	sim_touch(sim, j->node);
-	touch_peer(sim, j);
+	touch_talkers(sim, job);
 }
 
 /* What its jobs have grown to. */

@@ -196,6 +196,7 @@ struct sim {
 	struct sim_post post;
 	uint32_t next_arrival, done, *arrivals;
 	bool chained;       /* some jobs start after others */
+	bool talking;       /* some wait for the data of others */
 	uint32_t started;   /* of the round robin */
 	double max_load;    /* seen anywhere, for E-PVM */
 	double *state;      /* a method's own, one number per node */

@@ -124,6 +124,24 @@ static void what_fits_nowhere_begins_at_home(void **state)
 	}
 }
 
+/* Each second of work waits another one for the other job's data, while they are apart. */
+static void talkers_come_together(void **state)
+{
+	static const char text[] =
+		"{\"name\": \"t\", \"nodes\": [{\"name\": \"a\", \"cpus\": 2}, {\"name\": \"b\", \"cpus\": 2}],"
+		"\"params\": {\"file_rate\": 1e6, \"setup\": 0.1},"
+		"\"jobs\": [{\"cpu\": 200, \"home\": \"a\", \"pinned\": true},"
+		"{\"cpu\": 200, \"home\": \"b\", \"talks_to\": 0, \"talk\": 1e6}]}";
+	struct sim_stats apart = stats_of(text, "mv-none", 1), together = stats_of(text, "monovisor", 1);
+
+	(void)state;
+	/* The first one has ended after 200: then there is nobody to wait for. */
+	assert_true(fabs(apart.makespan - 300) < 1);
+	assert_int_equal(apart.moves, 0);
+	assert_int_equal(together.moves, 1);
+	assert_true(together.makespan < 220);
+}
+
 /* ---- the same seed, the same numbers ---- */
 
 static void a_seed_determines_everything(void **state)
@@ -536,6 +554,7 @@ int main(void)
 		cmocka_unit_test(jobs_share_a_cpu),
 		cmocka_unit_test(one_job_after_the_other),
 		cmocka_unit_test(what_fits_nowhere_begins_at_home),
+		cmocka_unit_test(talkers_come_together),
 		cmocka_unit_test(a_seed_determines_everything),
 		cmocka_unit_test(moves_take_what_no_forecast_knows),
 		cmocka_unit_test(delay_and_loss_make_information_older),
