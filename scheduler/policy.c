@@ -25,7 +25,7 @@ const struct sched_policy_entry sched_policy_entries[] = {
 	ENTRY(surprise, "", 1, 100, 1.5, "times its expected cost that a target refuses at"),
 	ENTRY(weight_power, "", 0, 4, 1, "weights fall with the age to this power"),
 	ENTRY(weight_ratio, "", 1, 10000, 100, "largest to smallest weight"),
-	ENTRY(patience, "s", 0, 86400, 10, "until a waiting job's place is kept free"),
+	ENTRY(patience, "s", 0, 86400, 10, "before a node is asked to make room for a job that waits"),
 	ENTRY(hold, "s", 0, 86400, 30, "that it is kept free, before others have it again"),
 	{ 0 },
 };

@@ -47,6 +47,6 @@ dist_noinst_SCRIPTS += tests/sched.sh tests/stress-work
 TESTS += $(sched_e2e_tests)
 
 check-sched: all
-	MV_TEST_HEAVY=1 MV_LOOPS=$${MV_LOOPS:-12} MV_STRESS_MOVES=$${MV_STRESS_MOVES:-10} MV_TEST_SLOWER=$${MV_TEST_SLOWER:-2} \
+	MV_TEST_HEAVY=1 MV_LOOPS=$${MV_LOOPS:-12} MV_STRESS_MOVES=$${MV_STRESS_MOVES:-9} MV_TEST_SLOWER=$${MV_TEST_SLOWER:-2} \
 		$(MAKE) $(AM_MAKEFLAGS) check TESTS="$(sched_e2e_tests)"
 .PHONY: check-sched

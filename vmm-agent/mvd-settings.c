@@ -28,7 +28,7 @@ static const struct entry {
 	ENTRY(weights, YES_NO, 0, 1, 1, "", "old jobs yield the processor to young ones"),
 	ENTRY(stay, YES_NO, 0, 1, 0, "", "no job leaves this node by itself"),
 	ENTRY(block, YES_NO, 0, 1, 0, "", "this node takes no jobs of other nodes"),
-	ENTRY(drain, YES_NO, 0, 1, 0, "", "this node takes no jobs and sends its own away"),
+	ENTRY(drain, YES_NO, 0, 1, 0, "", "this node takes no jobs and sends all that are here away"),
 	ENTRY(in_use, USE, 0, 2, 0, "", "its owner works at it: takes no jobs of other nodes"),
 	ENTRY(owner_idle, REAL, 10, 604800, 900, "s", "without input, then it is not in use (auto)"),
 	ENTRY(expel_when_used, YES_NO, 0, 1, 0, "", "jobs of other nodes leave when it is in use"),

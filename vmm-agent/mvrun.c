@@ -26,16 +26,16 @@ static const struct {
 	{ "home", NULL, "run on the node where you type", 'H' },
 	{ "on", "NODE", "run on this node, or the best of NODE,NODE...", 'o' },
 	{ "not-on", "NODE", "do not run on this node (also several times)", 'N' },
-	{ "best", NULL, "run where it is best now (default, where mvd.conf says so)", 'B' },
+	{ "best", NULL, "run where it is best now (the usual, see mvd.conf(5))", 'B' },
 	{ "nowait", NULL, "fail when no node has room now, instead of waiting", 'W' },
 	{ "near", "JOB", "run where another of your jobs runs", 'R' },
-	{ "cpu-bound", NULL, "it will compute", 'C' },
+	{ "cpu-bound", NULL, "choose nodes by their processors, whatever it reads", 'C' },
 	{ "io-bound", NULL, "it will mostly read and write files", 'I' },
 	{ "group", "NAME", "put the job into a group, for mvctl", 'G' },
 	{ "pin", NULL, "keep the job on the node where it starts", 'P' },
-	{ "memory", "MIB", "memory of the job's microVM", 'm' },
-	{ "cpus", "N", "virtual CPUs of the job's microVM", 'c' },
-	{ "on-home-lost", "WHAT", "wait (default) or kill[:SECONDS], when home is out of reach", 'L' },
+	{ "memory", "MIB", "its memory (1024, at most half of this node's)", 'm' },
+	{ "cpus", "N", "its virtual CPUs (this node's, at most 4; 1 without KVM)", 'c' },
+	{ "on-home-lost", "WHAT", "wait (default) or kill[:SECONDS (60)], out of reach of home", 'L' },
 	{ "name", "NAME", "name of the job (default: the program's)", 'n' },
 	{ "verbose", NULL, "say on standard error what happens when", 'v' },
 	{ "version", NULL, "print the version and exit", 'V' },
@@ -60,10 +60,10 @@ static void usage(FILE *to)
 			 option_table[i].argument ? " " : "",
 			 option_table[i].argument ? option_table[i].argument : "");
 		if (has_short_form(option_table[i].letter))
-			fprintf(to, "  -%c, %-16s %s\n", option_table[i].letter, text,
+			fprintf(to, "  -%c, %-19s %s\n", option_table[i].letter, text,
 				option_table[i].help);
 		else
-			fprintf(to, "      %-16s %s\n", text, option_table[i].help);
+			fprintf(to, "      %-19s %s\n", text, option_table[i].help);
 	}
 	fputs("\nThe exit status is PROGRAM's; 125 if mvrun itself failed, 126 if PROGRAM\n"
 	      "cannot be executed, 127 if it was not found. A PROGRAM that dies by a signal\n"

@@ -8,7 +8,8 @@
 
 FILE is a JSON file of this directory. A PATH is of names and indices, separated by dots; a row's
 PATH leads to an object, to a list of them, or to what mvsim says of several methods. A field
-may be divided by a number, as in bytes/1e6. Fails when anything is missing.
+may be divided by a number, as in bytes/1e6; +NAME sums it over a list. Fails when anything is
+missing.
 """
 
 import functools
@@ -30,6 +31,8 @@ def find(value, path):
     for part in path.split("."):
         if isinstance(value, dict) and part not in value and "methods" in value:
             value = next(row for row in value["methods"] if row["method"] == part)
+        elif isinstance(value, list) and part.startswith("+"):
+            value = sum(row[part[1:]] for row in value)
         else:
             value = value[int(part)] if isinstance(value, list) else value[part]
     return value

@@ -65,6 +65,15 @@ refused() { # WHY
 	[ $? = 125 ] && grep -q "no node has room for it now.*$1" "$tmp/refused"
 }
 wait_until 30 refused 'takes no jobs'
+# It stands, also when the agent is started anew.
+blocked() { # says its agent itself
+	[ "$(lab_exec node3 mvctl nodes --json | python3 -c '
+import json, sys
+print([n["scheduler"]["state"] for n in json.load(sys.stdin) if n["name"] == "node3"][0])')" = blocked ]
+}
+"$mvlab" mvd node3 stop
+"$mvlab" mvd node3 start
+wait_until 60 blocked
 status 0 lab_on node1 mvctl unblock node3
 setting in_use yes node3
 wait_until 30 refused 'in use by its owner'

@@ -3,11 +3,12 @@
 # limit: 600
 # Jobs that make keys, fork, fill memory and simulate are moved to and fro while they work,
 # by hand and, once, because a node is drained; what they find is what is found natively.
-# MV_STRESS_MOVES says how often each is moved by hand (1, a short form; 10 is the long one).
+# MV_STRESS_MOVES says how often each is moved by hand (an odd number, so that they end at node2: 1, a short form; 9 is the long one).
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../lab.sh"
 requires python3
 moves=${MV_STRESS_MOVES:-1}
+[ $((moves % 2)) = 1 ] || fail "MV_STRESS_MOVES is odd"
 work=$MV_SRCDIR/tests/stress-work
 
 lab_up --schedule 2

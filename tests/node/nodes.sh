@@ -27,7 +27,7 @@ step "two machines; the second one's token admits nobody"
 share=$vm_dir/share
 mkdir "$share"
 vm_start node1 --cluster new --share "$share"
-vm_start_elsewhere node2 --cluster 10.77.0.1 --token "mv1-$(printf '0%.0s' {1..32})-$(printf '0%.0s' {1..32})"
+vm_start_elsewhere node2 --user ann:1234:1234 --cluster 10.77.0.1 --token "mv1-$(printf '0%.0s' {1..32})-$(printf '0%.0s' {1..32})"
 cleanup_fn vm_report
 vm_up node1
 vm_up node2
@@ -43,6 +43,8 @@ done
 ! cmp -s "$tmp/boot.node1" "$tmp/boot.node2" || fail "both are one machine"
 vm node1 60 '[ ! -e /sys/firmware/efi ]'
 vm node2 60 '[ -e /sys/firmware/efi ]'
+# The one whom its seed names is logged in at the console, and may do everything.
+vm node2 60 '[ "$SUDO_USER" = ann ] && id ann' | grep '^uid=1234(ann) gid=1234(ann)'
 # The host's port is that of the node's agent.
 on_host() { # COMMAND...: beside node1's QEMU
 	nsenter --net --target "${vm_pid[node1]}" "$@"
@@ -54,6 +56,15 @@ agent_answers() {
 on_host ip link set lo up
 vm_until 120 agent_answers
 agent_answers
+malformed() { # the number of such datagrams
+	vm node1 60 'mvctl cluster status --json' | sed -n 's/.*"malformed": *\([0-9]*\).*/\1/p'
+}
+before=$(malformed)
+on_host bash -c 'echo junk >/dev/udp/127.0.0.1/7480'
+one_more() {
+	[ "$(malformed)" = $((before + 1)) ]
+}
+vm_until 30 one_more
 
 step "one cluster: refusals, each with its reason, and then node2's service joins"
 vm node1 120 'systemctl start monovisor-node-join'
@@ -84,6 +95,8 @@ for node in node1 node2; do
 done
 vm_until 60 node2_is up
 vm node1 60 'mvctl nodes'
+
+equal "1234 /home/ann" "$(vm node2 300 "su - ann -c 'mvrun --home -m 192 -c 1 sh -c \"id -u; pwd\"' 2>/dev/null </dev/null" | paste -sd ' ')"
 
 step "three jobs of node1: one that will move, one that stays, one at node2"
 # What it writes depends on how often it went round, and on nothing else. It reads, appends and renames

@@ -141,6 +141,8 @@ vm_settled() { # NODE
 vm_answers() { # NODE
 	local offset i
 	offset=$(stat -c %s "$vm_dir/$1/console")
+	# Its user may be somebody else.
+	vm_send "$1" '[ "$(id -u)" = 0 ] || exec sudo -n -i'
 	vm_send "$1" "stty -echo cols 500; bind 'set enable-bracketed-paste off'; PS1=; PS2=; dmesg -n 1; export PAGER=cat; echo \"is\"-ready"
 	for ((i = 0; i < 20; i++)); do
 		vm_said "$1" "$offset" '^is-ready$' && return

@@ -183,6 +183,22 @@ static void hears_of_traffic(void **state)
 	assert_null(traffic_with(bound, 2));
 }
 
+/* Who is said to be bound by files is taken to need home's network from the start. */
+static void believes_what_is_said_of_a_newcomer(void **state)
+{
+	struct sched_job plain, reader;
+	struct job_facts facts = { .memory = 64, .cpus = 2 };
+
+	(void)state;
+	load_newcomer(&world.mvd, &facts, &plain);
+	assert_true(plain.use == 2 && plain.traffic[0].rate == 0);
+	facts.kind = JOB_IO_BOUND;
+	load_newcomer(&world.mvd, &facts, &reader);
+	assert_true(reader.use < 1);
+	assert_int_equal(reader.traffic[0].node, 1);
+	assert_true(reader.traffic[0].rate > 1e6);
+}
+
 static void stays_near(void **state)
 {
 	struct job *job = world_job("near"), *other = world_job("other");
@@ -237,6 +253,7 @@ int main(void)
 		TEST(knows_when_weights_differ),
 		TEST(measures_how_memory_changes),
 		TEST(hears_of_traffic),
+		TEST(believes_what_is_said_of_a_newcomer),
 		TEST(stays_near),
 		TEST(tells_its_state),
 	};

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What mvd.conf and mvctl set may say, and what the kernel's files may hold. */
 #include "vmm-agent/mvd-config.h"
+#include "vmm-agent/mvd-limits.h"
 #include "vmm-agent/mvd-load-process.h"
 #include "vmm-agent/mvd-measure.h"
 #include "vmm-agent/mvd-protocol.h"
@@ -313,6 +314,31 @@ static void reads_limits(void **state)
 	assert_true(measure_key("rss_huge 7\n", "rss") == MEASURE_UNKNOWN);
 }
 
+/* That of the group that has a limit; the whole machine's where there is none. */
+static void reads_pressure(void **state)
+{
+	char dir[] = "/tmp/mv-group-XXXXXX";
+	struct limits limits = { .memory = { .dir = dir, .top = dir, .v2 = true } };
+	g_autofree char *path = NULL, *max = NULL, *current = NULL;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	path = g_build_filename(dir, "memory.pressure", NULL);
+	max = g_build_filename(dir, "memory.max", NULL);
+	current = g_build_filename(dir, "memory.current", NULL);
+	assert_true(g_file_set_contents(max, "1000000\n", -1, NULL));
+	assert_true(g_file_set_contents(current, "5000\n", -1, NULL));
+	assert_true(limits_pressure(&limits) == 0);
+	assert_true(g_file_set_contents(path, "some avg10=60.00 avg60=1.00 avg300=0.00 total=5\n"
+					"full avg10=25.00 avg60=1.00 avg300=0.00 total=5\n",
+					-1, NULL));
+	assert_true(fabs(limits_pressure(&limits) - 0.25) < 1e-9);
+	unlink(current);
+	unlink(path);
+	unlink(max);
+	rmdir(dir);
+}
+
 static void reads_accounts(void **state)
 {
 	static const char stat[] = "cpu  100 20 30 4000 50 6 7 8 900 0\n"
@@ -429,6 +455,7 @@ int main(void)
 		cmocka_unit_test(finds_its_group),
 		cmocka_unit_test(survives_any_text),
 		cmocka_unit_test(reads_limits),
+		cmocka_unit_test(reads_pressure),
 		cmocka_unit_test(reads_accounts),
 		cmocka_unit_test(knows_a_guest),
 		cmocka_unit_test(old_jobs_are_nice),
