@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "vmm-agent/mvd-boot.h"
 
+#include "net/peer.h"
 #include "vmm-agent/mvd-kit.h"
 #include "vmm-agent/mvd-libvirt.h"
 
@@ -49,6 +50,7 @@ char *boot_xml(const struct mvd *mvd, const struct job_facts *facts,
 		.console = console,
 		.cpu = host->kvm_cpu,
 		.dac = host->dac[facts->accel],
+		.may_move = mvd->peers && peers_in_cluster(mvd->peers),
 	};
 
 	return domain_to_xml(&spec, err);

@@ -106,15 +106,21 @@ bool domain_cpu_covers(const char *have, const char *need)
 	       strcmp(need, "Nehalem") == 0;
 }
 
-static char *kernel_command_line(const struct job_facts *facts)
+static char *kernel_command_line(const struct domain_spec *spec)
 {
+	const struct job_facts *facts = spec->facts;
 	/* A panic ends in a triple fault, the reset that works from anywhere on
 	 * this machine type. The kit watches psi, which some kernels have
 	 * and do not switch on. The last line saves a sixth of the boot: no
 	 * self-tests of unused ciphers, no waiting for entropy or idle readers. */
 	GString *line = g_string_new("console=ttyS0 quiet loglevel=4 panic=-1 "
-				     "reboot=t psi=1 init_on_free=1 cryptomgr.notests random.trust_cpu=on "
+				     "reboot=t psi=1 cryptomgr.notests random.trust_cpu=on "
 				     "rcupdate.rcu_expedited=1");
+
+	/* What is free is zero, and so is not sent when the guest moves. The kernel clears all
+	 * memory at boot for it: who moves nowhere need not wait for that. */
+	if (spec->may_move)
+		g_string_append(line, " init_on_free=1");
 
 	/* The emulator's timers run late on a busy host; the check would call
 	 * them broken. */
@@ -137,7 +143,7 @@ static char *kernel_command_line(const struct job_facts *facts)
 static void set_os(GVirConfigDomain *domain, const struct domain_spec *spec)
 {
 	auto_object GVirConfigDomainOs *os = gvir_config_domain_os_new();
-	g_autofree char *line = kernel_command_line(spec->facts);
+	g_autofree char *line = kernel_command_line(spec);
 
 	gvir_config_domain_os_set_os_type(os, GVIR_CONFIG_DOMAIN_OS_TYPE_HVM);
 	gvir_config_domain_os_set_arch(os, "x86_64");

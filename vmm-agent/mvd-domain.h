@@ -98,6 +98,7 @@ struct domain_spec {
 	const char *console; /* file that gets the guest's console */
 	const char *cpu;     /* CPU model; NULL: the emulator's own */
 	const char *dac;     /* user and group of QEMU, "+UID:+GID"; NULL: libvirt's choice */
+	bool may_move;       /* there are other nodes */
 };
 
 /* The domain's XML, or NULL. */

@@ -145,7 +145,10 @@ static void tells_the_kit_its_link(void **state)
 	holds("contains(concat(/domain/os/cmdline, ' '), ' mv.transport=serial "
 	      "')", "true");
 	holds("contains(/domain/os/cmdline, 'no_timer_check')", "true");
+	holds("contains(/domain/os/cmdline, 'init_on_free')", "false");
 	/* Memory that was freed is not sent to another node. */
+	spec.may_move = true;
+	build();
 	holds("contains(/domain/os/cmdline, ' init_on_free=1 ')", "true");
 	facts.transport = JOB_VSOCK;
 	facts.vsock_port = 1234;
