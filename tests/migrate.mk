@@ -22,7 +22,7 @@ crash_cases = $(abs_builddir)/tests/crash-cases
 
 check-migrate: all
 	rm -f $(crash_cases)
-	MV_TEST_HEAVY=1 MV_LOOPS=$${MV_LOOPS:-12} MV_STRESS_MOVES=$${MV_STRESS_MOVES:-10} MV_JOBS=$${MV_JOBS:-20} MV_RANDOM_MOVES=$${MV_RANDOM_MOVES:-200} \
+	MV_TEST_HEAVY=1 MV_LOOPS=$${MV_LOOPS:-12} MV_STRESS_MOVES=$${MV_STRESS_MOVES:-9} MV_JOBS=$${MV_JOBS:-20} MV_RANDOM_MOVES=$${MV_RANDOM_MOVES:-200} \
 	MV_MOVES=$${MV_MOVES:-50} MV_TREE_FILES=$${MV_TREE_FILES:-5000} \
 	MV_TEST_SLOWER=$${MV_TEST_SLOWER:-6} MV_CASES=$(crash_cases) \
 		$(MAKE) $(AM_MAKEFLAGS) check TESTS="$(migrate_tests) $(sched_e2e_tests)"
