@@ -63,9 +63,16 @@ loops_start node1 late $half
 wait_until 200 loops_running node1 late $half
 [ "$(nodes_field node1 started_away)" -ge 1 ]
 [ "$(jobs_at node1 late)" -lt $half ]
+all_at() { # HOST
+	echo $(($(jobs_at "$1" early) + $(jobs_at "$1" late)))
+}
 for host in "${others[@]}"; do
-	[ $(($(jobs_at $host early) + $(jobs_at $host late))) -ge 1 ] || fail "$host has no job"
+	echo "$host has $(all_at $host) of $((2 * half))"
+	[ "$(all_at $host)" -ge 1 ] || fail "$host has no job"
 done
+# It has less than half of all CPUs, or three fifths.
+echo "node1 has $(all_at node1) of $((2 * half))"
+[ "$(all_at node1)" -le $((2 * half * 2 / 3)) ] || fail "node1 keeps too many"
 
 loops_end
 if [ -z "$heavy" ]; then
