@@ -56,15 +56,6 @@ agent_answers() {
 on_host ip link set lo up
 vm_until 120 agent_answers
 agent_answers
-malformed() { # the number of such datagrams
-	vm node1 60 'mvctl cluster status --json' | sed -n 's/.*"malformed": *\([0-9]*\).*/\1/p'
-}
-before=$(malformed)
-on_host bash -c 'echo junk >/dev/udp/127.0.0.1/7480'
-one_more() {
-	[ "$(malformed)" = $((before + 1)) ]
-}
-vm_until 30 one_more
 
 step "one cluster: refusals, each with its reason, and then node2's service joins"
 vm node1 120 'systemctl start monovisor-node-join'
@@ -95,7 +86,15 @@ for node in node1 node2; do
 done
 vm_until 60 node2_is up
 vm node1 60 'mvctl nodes'
-
+malformed() { # the number of such datagrams
+	vm node1 60 'mvctl cluster status --json' | sed -n 's/.*"malformed": *\([0-9]*\).*/\1/p'
+}
+before=$(malformed)
+on_host bash -c 'echo junk >/dev/udp/127.0.0.1/7480'
+one_more() {
+	[ "$(malformed)" = $((before + 1)) ]
+}
+vm_until 30 one_more
 equal "1234 /home/ann" "$(vm node2 300 "su - ann -c 'mvrun --home -m 192 -c 1 sh -c \"id -u; pwd\"' 2>/dev/null </dev/null" | paste -sd ' ')"
 
 step "three jobs of node1: one that will move, one that stays, one at node2"
