@@ -138,7 +138,7 @@ status 2 mvkit
 says "output DIR is needed"
 status 2 mvkit --output "$tmp/none" surplus
 status 0 mvkit --version
-says '^mvkit \(monovisor\) [0-9]'
+says '^mvkit \(Monovisor\) [0-9]'
 status 0 mvkit --help
 says '^Usage: mvkit'
 [ ! -e "$tmp/none" ]
