@@ -89,11 +89,10 @@ status 125 session mvrun true
 says '^mvrun: cannot connect to libvirt \(qemu:///session\).*install libvirt-daemon'
 status 1 session mvctl doctor
 says '^BAD +libvirt .*qemu:///session'
+# No QEMU that libvirt could start, from the moment on when it can be started.
+hide /usr/bin/qemu-system-x86_64
 unhide /usr/sbin/libvirtd
 must_fail node_runs mvrun
-
-# No QEMU that libvirt could start.
-hide /usr/bin/qemu-system-x86_64
 status 125 session mvrun true
 says '^mvrun: cannot start the microVM: .*mvctl doctor'
 status 1 session mvctl doctor
