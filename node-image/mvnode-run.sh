@@ -226,12 +226,8 @@ run_node() {
 	choose_cpus
 	help_emulation
 	make_command
-	if [ -n "$dry" ]; then
-		print_command
-		return
-	fi
-	prepare_files
-	if [ -n "$prepare" ]; then
+	[ -n "$dry" ] || prepare_files
+	if [ -n "$dry$prepare" ]; then
 		print_command
 		return
 	fi

@@ -217,6 +217,19 @@ int sched_node_check(struct sched_node *node, struct err *err)
 	return 0;
 }
 
+bool sched_job_exclude(struct sched_job *job, uint64_t node)
+{
+	unsigned i;
+
+	for (i = 0; i < SCHED_NODE_LIST && job->never[i]; i++)
+		if (job->never[i] == node)
+			return true;
+	if (i == SCHED_NODE_LIST)
+		return false;
+	job->never[i] = node;
+	return true;
+}
+
 int sched_job_check(struct sched_job *job, struct err *err)
 {
 	struct range range = { 0, 0, SCHED_MAX_RATE, "traffic" };

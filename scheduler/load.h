@@ -146,5 +146,7 @@ double sched_node_load(const struct sched_node *node);
 int sched_node_check(struct sched_node *node, struct err *err);
 /* The same of a job, whose numbers come from measurements of a guest. */
 int sched_job_check(struct sched_job *job, struct err *err);
+/* Not to that node. False when the job's list is full. */
+bool sched_job_exclude(struct sched_job *job, uint64_t node);
 
 #endif

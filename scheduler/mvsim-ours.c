@@ -55,16 +55,6 @@ static bool reserve(struct sim *sim, uint32_t from, uint32_t to,
 	return reason.why == SCHED_WHY_NONE;
 }
 
-/* It has refused; it is not asked again in this decision. */
-static void leave_out(struct sched_job *job, uint64_t node)
-{
-	unsigned i = 0;
-
-	while (i < SCHED_NODE_LIST - 1 && job->never[i])
-		i++;
-	job->never[i] = node;
-}
-
 static bool try_place(struct sim *sim, uint32_t job)
 {
 	uint32_t home = sim->jobs[job].home, attempt;
@@ -84,7 +74,8 @@ static bool try_place(struct sim *sim, uint32_t job)
 			sim_start(sim, job, sim_of_id(place.reason.node));
 			return true;
 		}
-		leave_out(&vector, place.reason.node);
+		/* It has refused; it is not asked again in this decision. */
+		sched_job_exclude(&vector, place.reason.node);
 	}
 	return false;
 }
@@ -283,7 +274,8 @@ static void ours_step(struct sim *sim, uint32_t node)
 				 sim_of_id(move.reason.node));
 			return;
 		}
-		leave_out(&sim->vectors[move.job], move.reason.node);
+		/* It has refused; it is not asked again in this decision. */
+		sched_job_exclude(&sim->vectors[move.job], move.reason.node);
 	}
 }
 

@@ -10,8 +10,8 @@ e2e_tests = \
 	tests/e2e/everyday.sh \
 	tests/e2e/files.sh \
 	tests/e2e/home.sh \
-	tests/e2e/install.sh \
 	tests/e2e/identity.sh \
+	tests/e2e/install.sh \
 	tests/e2e/killed.sh \
 	tests/e2e/lab.sh \
 	tests/e2e/libvirtd.sh \

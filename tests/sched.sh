@@ -69,8 +69,8 @@ setting() { # NAME VALUE [NODE]
 	lab_on node1 mvctl set "$@" >/dev/null
 }
 
-nodes_field() { # NODE FIELD: of its scheduler's figures
-	lab_on node1 mvctl nodes --json | python3 -c '
+nodes_field() { # NODE FIELD [WHOM-TO-ASK]: of its scheduler's figures
+	lab_on "${3:-node1}" mvctl nodes --json | python3 -c '
 import json, sys
 print([n["scheduler"][sys.argv[2]] for n in json.load(sys.stdin) if n["name"] == sys.argv[1]][0])' "$@"
 }

@@ -418,7 +418,7 @@ int scheduler_place(struct job *job, const struct request *request, struct err *
 /* Not this one again. */
 static void exclude(struct placement *placement, const char *name)
 {
-	if (!refusals_exclude(&placement->vector, mvd_gossip_id(name)))
+	if (!sched_job_exclude(&placement->vector, mvd_gossip_id(name)))
 		placement->refusals = MAX_REFUSALS;
 	placement->refusals++;
 }

@@ -3,19 +3,6 @@
 
 #include <string.h>
 
-bool refusals_exclude(struct sched_job *job, uint64_t node)
-{
-	unsigned i;
-
-	for (i = 0; i < SCHED_NODE_LIST && job->never[i]; i++)
-		if (job->never[i] == node)
-			return true;
-	if (i == SCHED_NODE_LIST)
-		return false;
-	job->never[i] = node;
-	return true;
-}
-
 void refusals_add(struct refusals *refusals, uint64_t node, double now)
 {
 	unsigned i;
@@ -42,6 +29,6 @@ bool refusals_apply(const struct refusals *refusals, struct sched_job *job, doub
 
 	for (i = 0; i < REFUSALS_MAX; i++)
 		if (refusals->list[i].node && now - refusals->list[i].when < REFUSALS_S)
-			any |= refusals_exclude(job, refusals->list[i].node);
+			any |= sched_job_exclude(job, refusals->list[i].node);
 	return any;
 }

@@ -19,9 +19,6 @@ struct refusals {
 	unsigned next;
 };
 
-/* Not to that node. False when the job's list is full. */
-bool refusals_exclude(struct sched_job *job, uint64_t node);
-
 /* A move to it has failed. The oldest is forgotten for it. */
 void refusals_add(struct refusals *refusals, uint64_t node, double now);
 void refusals_forget(struct refusals *refusals);

@@ -457,7 +457,7 @@ static char *choose(struct mvd *mvd, struct room_wish *wish, const struct sched_
 
 	for (i = 0; i < G_N_ELEMENTS(wish->in_vain); i++)
 		if (wish->in_vain[i])
-			refusals_exclude(&wanted, wish->in_vain[i]);
+			sched_job_exclude(&wanted, wish->in_vain[i]);
 	scheduler_view(mvd->scheduler, &view);
 	node = sched_room(&view.view, &wanted);
 	if (node)

@@ -67,9 +67,7 @@ refused() { # WHY
 wait_until 30 refused 'takes no jobs'
 # It stands, also when the agent is started anew.
 blocked() { # says its agent itself
-	[ "$(lab_exec node3 mvctl nodes --json | python3 -c '
-import json, sys
-print([n["scheduler"]["state"] for n in json.load(sys.stdin) if n["name"] == "node3"][0])')" = blocked ]
+	[ "$(nodes_field node3 state node3)" = blocked ]
 }
 "$mvlab" mvd node3 stop
 "$mvlab" mvd node3 start

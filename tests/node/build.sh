@@ -103,7 +103,6 @@ refused "No space left on device" --tmp "$tmp/small"
 [ -z "$(ls -A "$tmp/small")" ] || fail "left: $(ls "$tmp/small")"
 rm "$tmp/bin/df"
 small_ends
-mount >"$tmp/mounts"
 
 # Interrupted: the same.
 mount >"$tmp/mounts"

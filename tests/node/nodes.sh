@@ -10,7 +10,7 @@
 . "$(dirname "$0")/../lib.sh"
 requires_root
 requires qemu-system-x86_64 qemu-img dpkg-buildpackage dh lintian mmdebstrap syslinux mformat unshare openssl
-[ -r /usr/share/OVMF/OVMF_CODE_4M.fd ] || skip "there is no OVMF_CODE.fd (ovmf)"
+[ -r /usr/share/OVMF/OVMF_CODE_4M.fd ] || skip "there is no OVMF_CODE_4M.fd (ovmf)"
 . "$MV_SRCDIR/tests/node/vm.sh"
 mkdir "$vm_dir"
 
