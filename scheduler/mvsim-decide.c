@@ -4,6 +4,7 @@
 #include "scheduler/balance.h"
 #include "scheduler/gossip-wire.h"
 #include "scheduler/mvsim-heap.h"
+#include "scheduler/usher.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@ struct bench {
 	struct sched_random random;
 	struct sched_node self, *peers;
 	struct sched_job jobs[JOBS];
+	struct sched_reason reasons[JOBS];
 	struct sched_view view;
 	struct gossip gossip, other;
 	uint8_t message[GOSSIP_MESSAGE_MAX];
@@ -77,7 +79,13 @@ static void place(struct bench *bench)
 static void balance(struct bench *bench)
 {
 	sched_balance(&bench->view, bench->jobs, JOBS, &link_of_bench, &bench->random,
-		      NULL);
+		      bench->reasons);
+}
+
+static void usher(struct bench *bench)
+{
+	sched_usher(&bench->view, bench->jobs, JOBS, 0x1p28, &link_of_bench, &bench->random,
+		    bench->reasons);
 }
 
 static void write_gossip(struct bench *bench)
@@ -145,6 +153,7 @@ void sim_decide(unsigned nodes, uint64_t seed, struct sim_decide_result *result)
 	*result = (struct sim_decide_result){ .jobs = JOBS };
 	result->place = measure(bench, place, nodes);
 	result->balance = measure(bench, balance, nodes);
+	result->usher = measure(bench, usher, nodes);
 	result->gossip_read = measure(bench, read_gossip, nodes);
 	result->gossip_write = measure(bench, write_gossip, nodes);
 	free(bench->peers);

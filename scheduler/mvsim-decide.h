@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 struct sim_decide_result {
-	double place, balance, gossip_write, gossip_read; /* ns of CPU time of a call, the best of several */
+	double place, balance, usher, gossip_write, gossip_read; /* ns of CPU time of a call, the best of several */
 	unsigned jobs;
 };
 

@@ -256,11 +256,11 @@ static int decide(int argc, char **argv, const struct options *options, struct e
 	sim_decide((unsigned)options->nodes, options->seed, &r);
 	printf(options->json ?
 	       "{\"nodes\": %u, \"jobs\": %u, \"place\": %.0f, \"balance\": %.0f, "
-	       "\"gossip_write\": %.0f, \"gossip_read\": %.0f}\n" :
-	       "%u known nodes, %u jobs: place %.0f ns, balance %.0f ns, gossip written in "
-	       "%.0f ns, read in %.0f ns\n",
-	       (unsigned)options->nodes, r.jobs, r.place, r.balance, r.gossip_write,
-	       r.gossip_read);
+	       "\"usher\": %.0f, \"gossip_write\": %.0f, \"gossip_read\": %.0f}\n" :
+	       "%u known nodes, %u jobs: place %.0f ns, balance %.0f ns, usher %.0f ns, gossip "
+	       "written in %.0f ns, read in %.0f ns\n",
+	       (unsigned)options->nodes, r.jobs, r.place, r.balance, r.usher,
+	       r.gossip_write, r.gossip_read);
 	return 0;
 }
 

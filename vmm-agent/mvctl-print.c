@@ -402,6 +402,8 @@ static const struct fact {
 	{ "memory", "memory", say_mib },
 	{ "resident", "resident", say_mib },
 	{ "dirty_rate", "dirty_rate", say_rate },
+	{ "hot", "hot", say_mib },
+	{ "traffic", "traffic", say_rate },
 	{ "cpu_ms", "cpu_time", say_ms },
 	{ "cpu_use", "cpu_use", say_cpus },
 };

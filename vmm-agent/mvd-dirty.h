@@ -17,6 +17,10 @@ struct dirty {
 /* `jobs`: struct load_job by UUID. Once a second. */
 void dirty_jobs(struct dirty *dirty, GHashTable *jobs, double now);
 
+/* Bytes that it changes again and again, from what it changes per second in one second and in
+ * eight; 0: that is not known. */
+double dirty_hot(double rate, double rate_long);
+
 /* Bytes/s: what was measured, or until then what is usual for so much work. */
 double dirty_rate(const struct load_job *seen);
 

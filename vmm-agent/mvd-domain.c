@@ -20,6 +20,7 @@
 #include <string.h>
 
 #define NAME_PART_MAX 32 /* of a user's or a program's name in a domain's name */
+#define TRANSLATIONS "128" /* MiB of code that an emulator keeps */
 
 /* x86-64-v2 and better, that Intel and AMD hosts of the last decade all have. */
 static const char *const cpu_baselines[] = { "Haswell-noTSX", "Nehalem",
@@ -382,12 +383,25 @@ static void complete_seclabel(xmlNode *domain)
 		set_prop(label, "relabel", "no");
 }
 
+/*
+ * QEMU would keep up to 1 GiB of what it has translated, or an eighth of the host's memory: a
+ * job that starts many programs would soon have several times the memory that it was given.
+ */
+static void limit_translations(xmlNode *domain)
+{
+	xmlNode *tcg = child_new(child_need(domain, "features"), "tcg");
+
+	set_prop(child_text(tcg, "tb-cache", TRANSLATIONS), "unit", "MiB");
+}
+
 static void complete_document(xmlNode *domain, const struct domain_spec *spec)
 {
 	xmlNode *devices = child_need(domain, "devices");
 	xmlNode *balloon = child_need(devices, "memballoon");
 
 	complete_cpu(domain, spec);
+	if (spec->facts->accel == ACCEL_TCG)
+		limit_translations(domain);
 	set_prop(child_need(devices, "controller"), "model", "none");
 	complete_channel(devices, spec);
 	set_prop(balloon, "freePageReporting", "on");

@@ -20,10 +20,10 @@
 #include <unistd.h>
 
 #define LONG_AGO 1e9
-#define NET_MAX 125e6   /* bytes/s; nothing is known of the wire */
+#define NET_USUAL 125e6 /* bytes/s, where nothing is known of the wire */
 #define BUSY 0.95       /* of the processors: from here on tasks wait */
 #define KVM_EXTRA 48    /* MiB that QEMU has beside the guest's memory */
-#define TCG_EXTRA 112
+#define TCG_EXTRA 176
 #define USUAL 256       /* MiB that most jobs touch */
 #define FRESH_S 8.0     /* a job this young has not touched all it will */
 #define MIB 1048576.0
@@ -46,6 +46,7 @@ struct load {
 	uint64_t used;        /* ns of CPU time, node or machine */
 	struct sched_meter others, running;
 	struct rate net;
+	double net_max; /* bytes/s */
 	double pressure;
 };
 
@@ -107,6 +108,9 @@ struct load *load_new(struct mvd *mvd)
 	load->jobs = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, job_free);
 	load->expected = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
 	load->speed = speed_of(mvd);
+	load->net_max = measure_net_capacity("/sys/class/net");
+	if (load->net_max <= 0)
+		load->net_max = NET_USUAL;
 	load->cpus = cpus_of(load);
 	return load;
 }
@@ -184,7 +188,7 @@ void load_newcomer(const struct mvd *mvd, const struct job_facts *facts,
 	/* What it is said to do, until it is seen to do something. */
 	if (facts->kind == JOB_IO_BOUND) {
 		vector->use = 0.25;
-		vector->traffic[0] = (struct sched_traffic){ home, NET_MAX };
+		vector->traffic[0] = (struct sched_traffic){ home, NET_USUAL };
 	}
 	load_lists(facts, vector);
 }
@@ -538,7 +542,8 @@ void load_node(struct load *load, struct sched_node *node, bool told)
 		.others = told ? sched_meter_told(&load->others) :
 				 sched_meter_here(&load->others),
 		.pressure = load->pressure,
-		.net_rate = fmin(load->net.value, NET_MAX), .net_max = NET_MAX,
+		.net_rate = fmin(load->net.value, load->net_max),
+		.net_max = load->net_max,
 		.slots = settings->slots,
 		.qemu = (uint32_t)virt_facts(mvd->virt)->qemu_version,
 		.cpu = 1,

@@ -61,6 +61,7 @@ struct load_job {
 	bool niced;
 	/* its memory: mvd-dirty.c */
 	double dirty, dirtied; /* bytes/s that it changes, < 0: not known; when measured */
+	bool dirtied_long;     /* and that was the long way */
 };
 
 struct load *load_new(struct mvd *mvd);

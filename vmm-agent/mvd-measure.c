@@ -9,6 +9,7 @@
 #include <time.h>
 
 #define MAX_RATE_TOTAL (UINT64_C(1) << 62)
+#define MAX_MBITS 10000000
 
 /* Control groups */
 
@@ -248,7 +249,8 @@ uint64_t measure_io(const char *text)
 {
 	uint64_t in = measure_key(text, "rchar:"), out = measure_key(text, "wchar:");
 
-	return in >= MAX_RATE_TOTAL || out >= MAX_RATE_TOTAL ? 0 : in + out;
+	/* What comes in at one side goes out at the other: one of the two has seen nearly all of it. */
+	return in >= MAX_RATE_TOTAL || out >= MAX_RATE_TOTAL ? 0 : MAX(in, out);
 }
 
 uint64_t measure_net(const char *text)
@@ -268,6 +270,31 @@ uint64_t measure_net(const char *text)
 				sum += field;
 	}
 	return sum;
+}
+
+double measure_net_capacity(const char *dir)
+{
+	GDir *interfaces = g_dir_open(dir, 0, NULL);
+	const char *name;
+	uint64_t best = 0;
+
+	while (interfaces && (name = g_dir_read_name(interfaces))) {
+		g_autofree char *device = g_build_filename(dir, name, "device", NULL);
+		g_autofree char *path = g_build_filename(dir, name, "speed", NULL);
+		g_autofree char *text = NULL;
+		uint64_t speed;
+
+		/* Reading it fails where there is no carrier, or no such thing as a speed. */
+		if (!g_file_test(device, G_FILE_TEST_EXISTS) ||
+		    !g_file_get_contents(path, &text, NULL, NULL))
+			continue;
+		speed = measure_number(text);
+		if (speed <= MAX_MBITS)
+			best = MAX(best, speed);
+	}
+	if (interfaces)
+		g_dir_close(interfaces);
+	return (double)best * 125000;
 }
 
 /* Speed */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Reading what the kernel says about this node and its processes. All but
- * measure_speed() take a file's text: whatever is in it, the answer is a number
+ * measure_speed() and measure_net_capacity() take a file's text: whatever is in it, the answer is a number
  * in its range, or "not known".
  */
 #ifndef MV_MVD_MEASURE_H
@@ -46,11 +46,15 @@ bool measure_is_vcpu(const char *comm);
 uint64_t measure_resident(const char *text);
 /* /proc/PID/cmdline, `len` bytes: the value of an option, or NULL. */
 const char *measure_option(const char *cmdline, unsigned long len, const char *option);
-/* /proc/PID/io: bytes read and written by system calls. */
+/* /proc/PID/io: bytes that the process passed on: read, or written, whichever is more. */
 uint64_t measure_io(const char *text);
 
 /* /proc/net/dev: bytes in and out, all interfaces but the loopback. */
 uint64_t measure_net(const char *text);
+
+/* Bytes/s that the fastest interface with a device carries, as drivers say in /sys/class/net,
+ * which is `dir`; 0: none says it, as in most virtual machines. */
+double measure_net_capacity(const char *dir);
 
 /*
  * The speed of a processor relative to the reference: a fixed piece of work,

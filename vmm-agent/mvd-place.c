@@ -400,7 +400,8 @@ int scheduler_place(struct job *job, const struct request *request, struct err *
 	job->unplaced = true;
 	load_newcomer(mvd, &job->facts, &vector);
 	vector.pinned = false;
-	/* So that it can come home, or anywhere home's jobs can. */
+	/* So that it can come home, or anywhere home's jobs can. (A home without KVM asks for
+	 * nothing: what a node with KVM starts for it stays among such nodes.) */
 	vector.cpu = probe_accel(mvd->probe) == ACCEL_KVM ?
 		     load_cpu_bit(mvd, ACCEL_KVM) : 0;
 	if (request->near[0] && be_near(job, request->near, &vector, err) < 0)

@@ -154,6 +154,10 @@ void scheduler_add_to_job(struct job *job, struct json_object *json)
 	event_add_number(json, "shares", seen->shares);
 	if (seen->dirty >= 0)
 		event_add_number(json, "dirty_rate", (int64_t)seen->dirty);
+	if (seen->vector.hot > 0)
+		event_add_number(json, "hot", (int64_t)(seen->vector.hot / 1048576));
+	if (seen->vector.traffic[0].node == seen->vector.home)
+		event_add_number(json, "traffic", (int64_t)seen->vector.traffic[0].rate);
 }
 
 /* Moving */

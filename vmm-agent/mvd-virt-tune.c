@@ -6,7 +6,6 @@
 #include <gio/gio.h>
 #include <libvirt/virterror.h>
 
-#define MEASURE_S 1
 #define LOOK_US 200000
 #define LOOKS 25 /* then QEMU is too busy to tell */
 #define MIB 1048576.0
@@ -15,7 +14,7 @@ struct tune {
 	virConnectPtr conn; /* NULL: not connected */
 	char *uuid, *error;
 	bool no_group;
-	unsigned shares;
+	unsigned shares, seconds;
 	double rate;
 	virt_weighed_fn done;
 	virt_dirty_fn told;
@@ -164,10 +163,10 @@ static void dirty_thread(GTask *task, void *source, void *data, GCancellable *ca
 	(void)source;
 	(void)cancellable;
 	tune->rate = -1;
-	if (dom && virDomainStartDirtyRateCalc(dom, MEASURE_S, 0) < 0) {
+	if (dom && virDomainStartDirtyRateCalc(dom, (int)tune->seconds, 0) < 0) {
 		fail(tune);
 	} else if (dom) {
-		g_usleep(MEASURE_S * G_USEC_PER_SEC);
+		g_usleep(tune->seconds * G_USEC_PER_SEC);
 		for (i = 0; i < LOOKS && !look(tune, dom); i++)
 			g_usleep(LOOK_US);
 		if (tune->rate < 0 && !tune->error)
@@ -187,10 +186,12 @@ static void dirty_done(GObject *source, GAsyncResult *result, void *ctx)
 	tune->told(tune->ctx, tune->rate, tune->error);
 }
 
-void virt_dirty_rate(struct virt *virt, const char *uuid, virt_dirty_fn done, void *ctx)
+void virt_dirty_rate(struct virt *virt, const char *uuid, unsigned seconds, virt_dirty_fn done,
+		     void *ctx)
 {
 	struct tune *tune = g_new0(struct tune, 1);
 
+	tune->seconds = seconds;
 	tune->told = done;
 	tune->ctx = ctx;
 	begin(virt, uuid, tune, dirty_thread, dirty_done);

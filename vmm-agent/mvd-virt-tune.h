@@ -24,10 +24,12 @@ void virt_set_weight(struct virt *virt, const char *uuid, unsigned shares,
 typedef void (*virt_dirty_fn)(void *ctx, double rate, const char *error);
 
 /*
- * Measure for about a second how fast the domain changes its memory: QEMU looks
+ * Measure for so many seconds, 1 to 60, how fast the domain changes its memory: a page counts
+ * once, however often it has changed meanwhile. QEMU looks
  * at a sample of its pages, about 512 of each GiB, twice. Needs no KVM and does not disturb the
  * guest. A thread of the pool waits for it, so have one measured at a time.
  */
-void virt_dirty_rate(struct virt *virt, const char *uuid, virt_dirty_fn done, void *ctx);
+void virt_dirty_rate(struct virt *virt, const char *uuid, unsigned seconds, virt_dirty_fn done,
+		     void *ctx);
 
 #endif

@@ -26,6 +26,7 @@ PARTS = ("mv-none,mv-place,mv-move,mv-weight,mv-place+move,mv-place+weight,mv-mo
 MOSIX = "mosix,mosix-best,mosix-known,mosix+weight,mosix-best+weight,mosix-known+weight"
 ABLATION = MOSIX + ",mv-none,mv-weight,mv-move,mv-best,mv-even,mv-nowait,mv-place+move,monovisor"
 MOVING = "mosix,mv-even,mv-nowait,monovisor"
+LIFETIMES = "mosix,mosix-best,mosix-best+weight,least-loaded,mv-place+move,monovisor"
 TROUBLE = ("flash", "oscillate", "honest", "liar", "boaster", "hider", "visitor", "drained",
            "parted", "usher", "talkers")
 BENCHMARKS = os.path.join(HERE, "..", "benchmarks.md")
@@ -91,6 +92,10 @@ def commands(short):
     if not short:
         listed["stable-usher-exact"] = run_of("usher", 10, "mosix,monovisor",
                                               "--param=move_noise=0")
+        listed["stable-usher-wild"] = run_of("usher", 10, "mosix,monovisor",
+                                             "--param=move_noise=1")
+        listed["lublin"] = run_of("lublin", 3, LIFETIMES)
+        listed["pareto"] = run_of("pareto", 3, LIFETIMES)
         listed["large"] = run_of("./large.json", 1, "monovisor")
     for known in () if short else KNOWN:
         listed[f"decide-{known}"] = ["decide", f"--nodes={known}", "--seed=1"]
@@ -130,7 +135,7 @@ def ratios_of(result):
 # ---- instructions, by callgrind ----
 
 def instructions(path):
-    """Inclusive instructions per call of the two decisions, from callgrind's calls."""
+    """Inclusive instructions per call of each decision, from callgrind's calls."""
     names, totals, callee = {}, {}, None
     with open(path, encoding="utf-8") as file:
         for line in file:
@@ -146,7 +151,7 @@ def instructions(path):
                 calls, total = totals.get(callee, (0, 0))
                 totals[callee] = calls + count, total + cost
     return {short: totals[name][1] / totals[name][0] for short, name in
-            (("place", "sched_place"), ("balance", "sched_balance")) if name in totals}
+            (("place", "sched_place"), ("balance", "sched_balance"), ("usher", "sched_usher")) if name in totals}
 
 
 def count_instructions(mvsim, keep, known):
@@ -214,7 +219,7 @@ plot $parts using 2:xtic(1) title 'all weights equal', '' using 3 title 'weights
 
 
 def plot_deciding(path, rows):
-    data = "".join(f"{row['nodes']} {row['place']} {row['balance']}\n" for row in rows)
+    data = "".join(f"{row['nodes']} {row['place']} {row['balance']} {row['usher']}\n" for row in rows)
     gnuplot(f"""$deciding << EOD
 {data}EOD
 set terminal svg size 640,400 font 'sans,12'
@@ -225,7 +230,8 @@ set xlabel 'known nodes'
 set ylabel 'ns'
 set key left top
 plot $deciding using 1:2 with linespoints title 'where a job starts', \\
-     '' using 1:3 with linespoints title 'whether one of 32 moves'
+     '' using 1:3 with linespoints title 'whether one of 32 moves', \\
+     '' using 1:4 with linespoints title 'which of 32 leaves when memory is short'
 """)
 
 
@@ -254,9 +260,9 @@ def check_published(result, share):
 
 def check_stability(name, result, short):
     ours, mosix = row_of(result, "monovisor"), row_of(result, "mosix")
-    # Its jobs grow about as fast as the network carries them away: a move that takes much longer
-    # than it was forecast to comes too late, which the page says.
-    late = name == "stable-usher" and ours["over_memory"] < 100
+    # Its jobs grow about as fast as the network carries them away: a move that takes several
+    # times as long as it was forecast to comes too late, which the page says.
+    late = name == "stable-usher-wild" and ours["over_memory"] < 200
     promise(late or (ours["over_memory"] == 0 and ours["worst_memory"] <= 1),
             f"{name}: a node was above its memory")
     promise(ours["unfinished"] == 0, f"{name}: not all jobs ended")
@@ -282,6 +288,12 @@ def check(results, short):
         for method in "mv-even", "mv-nowait", "monovisor":
             ours = row_of(results["ablation"], method)["ratio"]
             promise(ours < best, f"{method} has {ours:.3f} of MOSIX's slowdown, a balancer of today {best:.3f}")
+    for name in "lublin", "pareto":
+        if name in results:
+            row = row_of(results[name], "monovisor")
+            promise(row["ratio"] < 0.9 and row["over_memory"] == 0,
+                    f"{name}: the slowdown is {row['ratio']:.3f} of MOSIX's, "
+                    f"{row['over_memory']:.0f} s over memory")
     for name, result in results.items():
         if name.startswith(("moves-", "messages-")):
             row = row_of(result, "monovisor")

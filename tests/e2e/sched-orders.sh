@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # limit: 400
 # What people can order, and what they can wish for a job: where it starts, which jobs it stays
-# with, who has to go and who may stay; and a job that has no room waits until there is some.
+# with, who has to go and who may stay; a job that has no room waits until there is some; and what
+# becomes of jobs and nodes when a node is cut off, or dies.
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../lab.sh"
 . "$(dirname "$0")/../sched.sh"
@@ -157,4 +158,54 @@ lab_on node1 mvctl kill beside
 for k in 2 3; do
 	wait_end "${waiters[$k]}" 60 && fail "a job that was killed ended well"
 done
+
+# ---- what a job exchanges with its home is known where it is ----
+
+for node in node1 node2 node3; do
+	setting slots 512 $node
+done
+cat >"$tmp/writer" <<'END'
+while [ ! -e "$1" ]; do head -c 1000000 /dev/zero >"$2"; done
+END
+lab_exec node1 mvrun -m 128 --name writer --on node2 sh "$tmp/writer" "$tmp/written" "$tmp/sink" </dev/null >/dev/null 2>"$tmp/writer.err" &
+writer=$!
+# A second of it is at least one file, and no more than a few.
+has_traffic() {
+	local rate
+	rate=$(lab_on node2 mvctl info --json writer | sed -n 's/.*"traffic": *\([0-9]*\).*/\1/p')
+	[ "${rate:-0}" -gt 500000 ] && [ "$rate" -lt 100000000 ]
+}
+wait_until 120 has_traffic
+touch "$tmp/written"
+wait_end $writer 60
+
+# ---- a node is cut off, and one dies ----
+
+loops_start node1 far 1 --on node2
+loops_start node1 home 1 --on node1
+wait_until 120 loops_running node1 far 1
+wait_until 120 loops_running node1 home 1
+"$mvlab" cut node3
+gone() { # nobody is sent there
+	[ "$(lab_on node1 mvctl best 128)" != node3 ] &&
+		must_fail lab_on node1 mvrun -m 128 --on node3 true
+}
+wait_until 60 gone
+loops_running node1 home 1
+loops_running node1 far 1
+"$mvlab" heal node3
+"$mvlab" kill node2
+# The job that was there is lost, and no other.
+lost() {
+	loops_list node1 far | grep -q 'HOST-LOST'
+}
+wait_until 60 lost
+loops_running node1 home 1
+loops_start node1 after 1 --not-on node1
+wait_until 120 loops_running node1 after 1
+equal 1 "$(jobs_at node3 after)"
+status 0 lab_on node1 mvctl kill -KILL --group far
+wait_end "${loop_waiters[0]}" 120 && fail "a lost job ended well"
+unset 'loop_waiters[0]' 'loop_outs[0]'
+loops_end
 lab_is_clean

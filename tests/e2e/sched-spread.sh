@@ -76,6 +76,24 @@ echo "node1 has $(all_at node1) of $((2 * half))"
 
 loops_end
 if [ -z "$heavy" ]; then
+	# ---- one that has its node to itself leaves for a faster one ----
+
+	speed=$(nodes_field node1 speed)
+	echo "$(cat /proc/sys/kernel/random/boot_id) $(python3 -c "print(6 * $speed)")" >"$tmp/speed"
+	"$mvlab" mvd node2 stop
+	lab_on node2 cp "$tmp/speed" /run/mvnode/lib/speed
+	"$mvlab" mvd node2 start
+	setting place no
+	setting lead 6
+	loops_start node1 lone 1
+	wait_until 120 loops_running node1 lone 1
+	went() {
+		[ "$(jobs_at node2 lone)" = 1 ]
+	}
+	wait_until 120 went
+	status 0 lab_on node1 mvctl why lone1
+	says 'moved from node1 to node2 at .*: '
+	loops_end
 	lab_is_clean
 	exit 0
 fi

@@ -36,6 +36,12 @@ for ((round = 0; round < moves; round++)); do
 	done
 done
 
+# How fast its memory changes is known by then.
+changes() {
+	[ "$(lab_on node2 mvctl info --json memory | sed -n 's/.*"dirty_rate": *\([0-9]*\).*/\1/p')" -gt 0 ] 2>/dev/null
+}
+wait_until 120 changes
+
 # And once by themselves.
 status 0 lab_on node1 mvctl drain node2
 says '^node2 has no jobs'

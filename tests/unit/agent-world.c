@@ -269,13 +269,16 @@ void virt_set_weight(struct virt *virt, const char *uuid, unsigned shares,
 	done(ctx, &result);
 }
 
-void virt_dirty_rate(struct virt *virt, const char *uuid, virt_dirty_fn done, void *ctx)
+void virt_dirty_rate(struct virt *virt, const char *uuid, unsigned seconds, virt_dirty_fn done,
+		     void *ctx)
 {
+	double rate = seconds > 1 ? world.rate_long : world.rate;
+
 	(void)virt;
 	(void)uuid;
 	world.measured++;
 	if (!world.measuring)
-		done(ctx, world.rate, world.rate < 0 ? "it cannot be measured" : NULL);
+		done(ctx, rate, rate < 0 ? "it cannot be measured" : NULL);
 	else
 		g_free(ctx);
 }

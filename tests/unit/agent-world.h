@@ -54,7 +54,7 @@ struct world {
 	bool no_group;
 	/* virt_dirty_rate() */
 	unsigned measured;
-	double rate;             /* what it says; < 0: an error */
+	double rate, rate_long;  /* what it says, in a second and in more; < 0: an error */
 	bool measuring;          /* it does not say yet */
 	/* peer_ask(), peer_answer(), peer_refuse() */
 	char *asked, *asked_op, *asked_to;

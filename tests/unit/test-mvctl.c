@@ -108,6 +108,8 @@ static void tells_a_job_in_peoples_units(void **state)
 	assert_info("resident", 0, "resident    0 B\n");
 	assert_info("dirty_rate", 17825792, "dirty_rate  17 MiB/s\n");
 	assert_info("dirty_rate", 999, "dirty_rate  999 B/s\n");
+	assert_info("hot", 12, "hot         12 MiB\n");
+	assert_info("traffic", 1048576, "traffic     1.0 MiB/s\n");
 	assert_info("cpu_ms", 420, "cpu_time    0.42 s\n");
 	assert_info("cpu_ms", 7265000, "cpu_time    2h01m\n");
 	assert_info("cpu_use", 0.9973421, "cpu_use     1.00 CPUs\n");

@@ -146,6 +146,8 @@ static void tells_the_kit_its_link(void **state)
 	      "')", "true");
 	holds("contains(/domain/os/cmdline, 'no_timer_check')", "true");
 	holds("contains(/domain/os/cmdline, 'init_on_free')", "false");
+	/* What an emulator keeps is bounded. */
+	holds("/domain/features/tcg/tb-cache[@unit = 'MiB']", "128");
 	/* Memory that was freed is not sent to another node. */
 	spec.may_move = true;
 	build();
@@ -157,6 +159,7 @@ static void tells_the_kit_its_link(void **state)
 	holds("contains(concat(/domain/os/cmdline, ' '), ' mv.transport=vsock:1234 "
 	      "')", "true");
 	holds("contains(/domain/os/cmdline, 'no_timer_check')", "false");
+	holds("count(/domain/features/tcg)", "0");
 	holds("/domain/devices/vsock/cid/@auto", "yes");
 	holds("/domain/devices/vsock/address/@type", "virtio-mmio");
 }

@@ -2,6 +2,7 @@
 /* What the agent makes of its accounts: vectors, weights, rates of change. */
 #include "tests/unit/agent-world.h"
 
+#include "vmm-agent/mvd-dirty.h"
 #include "vmm-agent/mvd-gossip.h"
 #include "vmm-agent/mvd-weigh.h"
 
@@ -128,6 +129,7 @@ static void measures_how_memory_changes(void **state)
 
 	(void)state;
 	world.rate = 5e6;
+	world.rate_long = 1e6;
 	world_pass(3);
 	assert_int_equal(world.measured, 0);
 	/* Until it is known: what is usual for so much work. */
@@ -139,11 +141,15 @@ static void measures_how_memory_changes(void **state)
 	assert_int_equal(world.measured, 1);
 	world_pass(20);
 	assert_int_equal(world.measured, 2);
-	/* What cannot be measured stays what it was. */
-	world.rate = -1;
-	world_pass(70);
-	assert_int_equal(world.measured, 3);
+	/* In eight seconds it changes 8 MB, of which each second 5. */
 	assert_true(world_seen(job)->vector.dirty == 5e6);
+	assert_true(world_seen(job)->vector.hot == 8e6);
+	/* What cannot be measured stays what it was. */
+	world.rate = world.rate_long = -1;
+	world_pass(130);
+	assert_int_equal(world.measured, 4);
+	assert_true(world_seen(job)->vector.dirty == 5e6);
+	assert_true(world_seen(job)->vector.hot == 8e6);
 	/* One at a time, however many there are. */
 	world.measuring = true;
 	other = world_job("other");
@@ -151,6 +157,21 @@ static void measures_how_memory_changes(void **state)
 	world_pass(200);
 	assert_int_equal(world.measured, measured + 1);
 	assert_non_null(world_seen(other));
+}
+
+static void knows_what_changes_again(void **state)
+{
+	(void)state;
+	/* Always others: nothing is known of how many there are. */
+	assert_true(dirty_hot(4e6, 4e6) == 0);
+	assert_true(dirty_hot(4e6, 2e6) == 0);
+	assert_true(dirty_hot(4e6, 1e6) == 8e6);
+	/* No less than it changes in a second, and idle is idle. */
+	assert_true(dirty_hot(4e6, 1e5) == 4e6);
+	assert_true(dirty_hot(0, 0) == 0);
+	/* It had not been measured, or it began to change more. */
+	assert_true(dirty_hot(-1, 1e6) == 0);
+	assert_true(dirty_hot(1e6, 4e6) == 0);
 }
 
 static const struct sched_traffic *traffic_with(const struct job *job, uint64_t node)
@@ -252,6 +273,7 @@ int main(void)
 		TEST(falls_back_to_niceness),
 		TEST(knows_when_weights_differ),
 		TEST(measures_how_memory_changes),
+		TEST(knows_what_changes_again),
 		TEST(hears_of_traffic),
 		TEST(believes_what_is_said_of_a_newcomer),
 		TEST(stays_near),

@@ -250,7 +250,7 @@ static void waits_for_memory(void **state)
 	assert_true(job->unplaced);
 	why = scheduler_waits_for(job);
 	assert_non_null(strstr(why, "gamma has"));
-	assert_non_null(strstr(why, "of memory free, the job needs 368 MiB"));
+	assert_non_null(strstr(why, "of memory free, the job needs 432 MiB"));
 	/* It starts here then, and fails, because there is no libvirt in this world. */
 	job_ref(job);
 	world.room = 7000;

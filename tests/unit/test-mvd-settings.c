@@ -361,7 +361,38 @@ static void reads_accounts(void **state)
 					  "full avg10=12.50 avg60=0.00\n") - 0.125) < 1e-9);
 	assert_int_equal(measure_net(dev), 1123);
 	assert_int_equal(measure_resident("1000 42 3 4 0 5 0\n"), 42);
-	assert_int_equal(measure_io("rchar: 5\nwchar: 6\nsyscr: 9\n"), 11);
+	assert_int_equal(measure_io("rchar: 5\nwchar: 6\nsyscr: 9\n"), 6);
+}
+
+static void put_interface(const char *dir, const char *name, bool device, const char *speed)
+{
+	g_autofree char *at = g_build_filename(dir, name, device ? "device" : ".", NULL);
+	g_autofree char *path = g_build_filename(dir, name, "speed", NULL);
+
+	assert_int_equal(g_mkdir_with_parents(at, 0700), 0);
+	if (speed)
+		assert_true(g_file_set_contents(path, speed, -1, NULL));
+}
+
+static void knows_what_the_network_carries(void **state)
+{
+	g_autofree char *dir = g_dir_make_tmp("mv-net-XXXXXX", NULL);
+	char *remove[] = { (char *)"rm", (char *)"-r", dir, NULL };
+
+	(void)state;
+	assert_true(measure_net_capacity("/nonexistent") == 0);
+	assert_true(measure_net_capacity(dir) == 0);
+	put_interface(dir, "eth0", true, "-1\n");
+	put_interface(dir, "eth1", true, NULL);
+	put_interface(dir, "bridge", false, "100000\n");
+	assert_true(measure_net_capacity(dir) == 0);
+	put_interface(dir, "eth2", true, "1000\n");
+	put_interface(dir, "eth3", true, "10000\n");
+	put_interface(dir, "eth4", true, "99999999999999\n");
+	put_interface(dir, "eth5", true, "fast\n");
+	assert_true(measure_net_capacity(dir) == 1.25e9);
+	assert_true(g_spawn_sync(NULL, remove, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL,
+				 NULL, NULL, NULL));
 }
 
 static void knows_a_guest(void **state)
@@ -457,6 +488,7 @@ int main(void)
 		cmocka_unit_test(reads_limits),
 		cmocka_unit_test(reads_pressure),
 		cmocka_unit_test(reads_accounts),
+		cmocka_unit_test(knows_what_the_network_carries),
 		cmocka_unit_test(knows_a_guest),
 		cmocka_unit_test(old_jobs_are_nice),
 		cmocka_unit_test(measures_a_speed),

@@ -95,6 +95,22 @@ static void a_lone_job_goes_where_it_is_faster(void **state)
 	}
 }
 
+/* One node's word is not enough for all it says, but for that much. */
+static void the_only_faster_node_is_enough(void **state)
+{
+	struct world world = { .random = world_seed };
+	struct sched_reason reason;
+
+	(void)state;
+	world_plain(&world, 1, 1, 5, 1);
+	world.view.count = 1;
+	assert_ptr_equal(decide(&world, &reason).node, &world.peers[0]);
+	assert_true(fabs(reason.there - 0.5) < 1e-9);
+	world.peers[0].speed = 1.7;
+	assert_null(decide(&world, &reason).node);
+	assert_int_equal(reason.why, SCHED_WHY_MARGIN);
+}
+
 /* Two for each CPU, and nobody elsewhere. */
 static void a_crowd_leaves_a_fast_node(void **state)
 {
@@ -131,6 +147,7 @@ static void a_boast_makes_no_margin_smaller(void **state)
 
 	(void)state;
 	world_plain(&world, 1, 1, 1, 1);
+	world.policy.lead = 1.25;
 	world.peers[0].speed = 100;
 	/* It gains 1.3^2 - 0.3 - 1 / 1.25, that is 0.59. */
 	world.self.others = 0.3;
@@ -271,6 +288,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(speed_is_relative),
 		cmocka_unit_test(a_lone_job_goes_where_it_is_faster),
+		cmocka_unit_test(the_only_faster_node_is_enough),
 		cmocka_unit_test(a_crowd_leaves_a_fast_node),
 		cmocka_unit_test(a_slow_target_has_a_larger_margin),
 		cmocka_unit_test(a_boast_makes_no_margin_smaller),
