@@ -172,6 +172,24 @@ goes_on moved
 goes_on stays
 cid=$(cid_at node1)
 
+step "CPU weights, by version 2 of control groups"
+vm node1 60 '[ -e /sys/fs/cgroup/cgroup.controllers ]'
+weighed() {
+	vm node1 60 'mvctl doctor' | grep 'by the CPU weights of their control groups'
+}
+vm_until 60 weighed
+# What the agent says that it gave is what the domain's group has.
+same_shares() {
+	vm node1 60 'for job in moves stays; do
+	given=$(mvctl info --json $job | sed -n "s/.*\"shares\": *\([0-9]*\).*/\1/p")
+	has=$(virsh schedinfo $(virsh -q list --name | grep $job) | sed -n "s/^cpu_shares *: *//p")
+	echo "$job: $given given, has $has"
+	[ "$given" -gt 0 ] && [ "$given" = "$has" ] || exit 1
+done'
+}
+vm_until 60 same_shares
+same_shares
+
 step "to node2"
 move node2
 echo "its vsock address was $cid and is $(cid_at node2)"
