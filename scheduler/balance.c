@@ -85,6 +85,17 @@ static double margin_at(const struct sched_view *view, const struct candidate *c
 	return view->policy->margin / sched_speed(&candidate->ask, node);
 }
 
+static enum sched_why objection_of(const struct sched_view *view,
+				   const struct candidate *candidate,
+				   const struct sched_node *node)
+{
+	const struct sched_policy *policy = view->policy;
+	enum sched_why why = sched_objection(policy, candidate->ask.job, node, view->now,
+					     policy->memory_high * node->mem_total);
+
+	return why == SCHED_WHY_NONE && (node->flags & SCHED_TAKING) ? SCHED_WHY_TAKING : why;
+}
+
 /*
  * Slowdowns that the move saves, its price and the margin taken off, or -INFINITY when it
  * cannot be. So the margins of fast and slow targets can be compared: it is what the move
@@ -96,9 +107,8 @@ static double sure_gain(const struct sched_view *view, const struct candidate *c
 	const struct sched_policy *policy = view->policy;
 	double there;
 
-	if (node->id == view->self->id || (node->flags & SCHED_TAKING) ||
-	    sched_objection(policy, candidate->ask.job, node, view->now,
-			    policy->memory_high * node->mem_total) != SCHED_WHY_NONE)
+	if (node->id == view->self->id ||
+	    objection_of(view, candidate, node) != SCHED_WHY_NONE)
 		return -INFINITY;
 	there = sched_cost(&candidate->ask, policy, node, view->bandwidth);
 	return candidate->here - there -
@@ -138,16 +148,34 @@ static const struct sched_node *target_of(const struct sched_view *view,
 	return peer_of(view, &range, pick.index);
 }
 
+/* That no node can take it, and what is in the way of the one where that is least. */
+static void tell_objection(const struct sched_view *view, const struct candidate *candidate,
+			   uint64_t draw, struct sched_reason *reason)
+{
+	struct range range = some(view->count, SCHED_LOOK_NODES, draw);
+	unsigned i;
+
+	for (i = 0; i < range.count; i++) {
+		const struct sched_node *node = peer_of(view, &range, i);
+
+		if (node->id != view->self->id)
+			sched_objection_keep(&reason->objection, reason,
+					     objection_of(view, candidate, node),
+					     candidate->ask.job, node);
+	}
+	reason->why = reason->objection ? SCHED_WHY_NOWHERE : SCHED_WHY_ALONE;
+}
+
 /* The facts about the job and the node that would be best for it. */
 static struct sched_reason facts(const struct sched_view *view,
-				 const struct candidate *candidate,
+				 const struct candidate *candidate, uint64_t draw,
 				 const struct sched_node *node)
 {
 	struct sched_reason reason = { .here = candidate->here,
 				       .cost = view->policy->payback * candidate->price };
 
 	if (!node) {
-		reason.why = view->count ? SCHED_WHY_NOWHERE : SCHED_WHY_ALONE;
+		tell_objection(view, candidate, draw, &reason);
 		return reason;
 	}
 	reason.node = node->id;
@@ -159,7 +187,7 @@ static struct sched_reason facts(const struct sched_view *view,
 
 static enum sched_why why_stay(const struct sched_reason *facts, double gain)
 {
-	if (facts->node == 0)
+	if (facts->why != SCHED_WHY_NONE)
 		return facts->why;
 	if (facts->gain <= 0)
 		return SCHED_WHY_BETTER;
@@ -210,7 +238,7 @@ static void look_at(struct search *search, const struct sched_job *job, unsigned
 	}
 	candidate = consider(search->view, job, search->link, search->draw);
 	node = target_of(search->view, &candidate, search->draw, &gain);
-	reason = facts(search->view, &candidate, node);
+	reason = facts(search->view, &candidate, search->draw, node);
 	if (node && gain > search->most) {
 		search->most = gain;
 		take(search, index, &candidate, node, reason);

@@ -126,3 +126,14 @@ enum sched_why sched_objection(const struct sched_policy *policy,
 		return SCHED_WHY_MEMORY;
 	return SCHED_WHY_NONE;
 }
+
+void sched_objection_keep(enum sched_why *kept, struct sched_reason *reason, enum sched_why why,
+			  const struct sched_job *job, const struct sched_node *node)
+{
+	if (why < *kept || (why == *kept && node->mem_free <= reason->have))
+		return;
+	*kept = why;
+	reason->node = node->id;
+	reason->need = job->mem;
+	reason->have = node->mem_free;
+}

@@ -60,4 +60,12 @@ enum sched_why sched_objection(const struct sched_policy *policy,
 			       const struct sched_job *job,
 			       const struct sched_node *node, double now, double spare);
 
+/*
+ * Of the objections of several nodes the last one in the order of the enumeration is the least to
+ * overcome, and of lacks of memory the smallest. *kept is NONE at first; with a new one *reason gets
+ * the node and its facts.
+ */
+void sched_objection_keep(enum sched_why *kept, struct sched_reason *reason, enum sched_why why,
+			  const struct sched_job *job, const struct sched_node *node);
+
 #endif

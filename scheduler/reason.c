@@ -42,7 +42,8 @@ const char *sched_why_name(enum sched_why why)
 }
 
 /* The words of a node's objection or of a wait; %N is the node, %h here, %t there,
- * %g gain, %c cost in s, %n need and %v have, in bytes, %s and %u the same in s or slowdowns. */
+ * %g gain, %c cost in s, %n need and %v have, in bytes, %s and %u the same in s or slowdowns;
+ * %o the words of the objection. */
 static const char *const words[] = {
 	[SCHED_WHY_NONE] = "nothing is in the way",
 	[SCHED_WHY_CLOSED] = "%N takes no jobs",
@@ -70,7 +71,7 @@ static const char *const words[] = {
 	[SCHED_WHY_RETRY] = "stays: to move it was tried %u s ago, and is again after %s s",
 	[SCHED_WHY_SENDING] = "stays for now: jobs leave one at a time, and one does",
 	[SCHED_WHY_ALONE] = "stays: no other node is known",
-	[SCHED_WHY_NOWHERE] = "stays: no other node can take it",
+	[SCHED_WHY_NOWHERE] = "stays: no other node can take it (%o)",
 	[SCHED_WHY_BETTER] = "stays: here is best (%h; %N %t)",
 	[SCHED_WHY_MARGIN] = "stays: %N is hardly better (%t; here %h; it would have to be "
 			     "better by %s)",
@@ -138,10 +139,19 @@ static void put_node(struct sink *sink, uint64_t node, const struct names *who)
 	put_text(sink, name ? name : "the node");
 }
 
+static void put_words(struct sink *sink, enum sched_why why, const struct sched_reason *reason,
+		      const struct names *who);
+
 static void put_value(struct sink *sink, char what, const struct sched_reason *reason,
 		      const struct names *who)
 {
 	switch (what) {
+	case 'o':
+		/* None of these has another one in its words. */
+		put_words(sink, reason->objection < SCHED_WHY_HOME ? reason->objection :
+								     SCHED_WHY_NONE,
+			  reason, who);
+		break;
 	case 'N': put_node(sink, reason->node, who); break;
 	case 'h': put_number(sink, reason->here); break;
 	case 't': put_number(sink, reason->there); break;
@@ -154,20 +164,26 @@ static void put_value(struct sink *sink, char what, const struct sched_reason *r
 	}
 }
 
+static void put_words(struct sink *sink, enum sched_why why, const struct sched_reason *reason,
+		      const struct names *who)
+{
+	const char *at = (unsigned)why < SCHED_WHYS ? words[why] : "for no known reason";
+
+	for (; *at; at++)
+		if (*at == '%' && at[1])
+			put_value(sink, *++at, reason, who);
+		else
+			put(sink, *at);
+}
+
 const char *sched_reason_text(const struct sched_reason *reason,
 			      const char *(*name)(uint64_t node, void *data),
 			      void *data, char *text, size_t size)
 {
 	const struct names who = { name, data };
 	struct sink sink = { text, size, 0 };
-	const char *at = (unsigned)reason->why < SCHED_WHYS ? words[reason->why] :
-							      "for no known reason";
 
-	for (; *at; at++)
-		if (*at == '%' && at[1])
-			put_value(&sink, *++at, reason, &who);
-		else
-			put(&sink, *at);
+	put_words(&sink, reason->why, reason, &who);
 	if (size)
 		text[sink.len] = '\0';
 	return text;

@@ -36,7 +36,7 @@ enum sched_why {
 	SCHED_WHY_RETRY,      /* tried too short a time ago: have, need */
 	SCHED_WHY_SENDING,    /* another job is leaving */
 	SCHED_WHY_ALONE,      /* no other node is known */
-	SCHED_WHY_NOWHERE,    /* no node can take it */
+	SCHED_WHY_NOWHERE,    /* no node can take it: objection, and what belongs to it */
 	SCHED_WHY_BETTER,     /* best is where it is: here, there */
 	SCHED_WHY_MARGIN,     /* gains too little: here, there, need */
 	SCHED_WHY_PRICE,      /* costs more than it gains: gain, cost */
@@ -46,6 +46,7 @@ enum sched_why {
 
 struct sched_reason {
 	enum sched_why why;
+	enum sched_why objection; /* of the node, where another reason has one */
 	uint64_t node; /* that it is about, 0: none */
 	double here, there; /* cost of the job where it is, and there, in slowdowns */
 	double gain, cost;  /* of a move, s */

@@ -39,18 +39,6 @@ static enum sched_why objection(const struct wish *wish, const struct sched_node
 	return node->flags & SCHED_TAKING ? SCHED_WHY_TAKING : SCHED_WHY_NONE;
 }
 
-/* The nodes are asked in the order of the reasons: the last one is the least to
- * overcome, and of lacks of memory the smallest. */
-static void keep_reason(struct sched_reason *reason, enum sched_why why,
-			const struct wish *wish, const struct sched_node *node)
-{
-	if (reason->why != SCHED_WHY_ALONE &&
-	    (why < reason->why || (why == reason->why && node->mem_free <= reason->have)))
-		return;
-	*reason = (struct sched_reason){ .why = why, .node = node->id,
-					 .need = wish->job->mem, .have = node->mem_free };
-}
-
 /* The least costly node with room, or one that is as good; *reason tells what is in the
  * way when there is none. */
 static const struct sched_node *any_room(const struct wish *wish, uint64_t draw,
@@ -60,7 +48,7 @@ static const struct sched_node *any_room(const struct wish *wish, uint64_t draw,
 	struct sched_pick pick = SCHED_PICK;
 	unsigned i, passes;
 
-	*reason = (struct sched_reason){ .why = SCHED_WHY_ALONE };
+	*reason = (struct sched_reason){ 0 };
 	for (passes = 0; passes < 2; passes++)
 		for (i = 0; i < view->count; i++) {
 			const struct sched_node *node = &view->peers[i];
@@ -70,7 +58,7 @@ static const struct sched_node *any_room(const struct wish *wish, uint64_t draw,
 			if (node->id == view->self->id)
 				continue;
 			if (why != SCHED_WHY_NONE) {
-				keep_reason(reason, why, wish, node);
+				sched_objection_keep(&reason->why, reason, why, wish->job, node);
 				continue;
 			}
 			cost = sched_cost(&wish->ask, view->policy, node, view->bandwidth);
@@ -79,8 +67,11 @@ static const struct sched_node *any_room(const struct wish *wish, uint64_t draw,
 			else if (cost <= pick.best * (1 + view->policy->equal))
 				sched_pick_one(&pick, draw, node->id, i);
 		}
-	if (pick.best == INFINITY)
+	if (pick.best == INFINITY) {
+		if (reason->why == SCHED_WHY_NONE)
+			reason->why = SCHED_WHY_ALONE;
 		return NULL;
+	}
 	*reason = (struct sched_reason){ .node = view->peers[pick.index].id,
 					 .there = pick.best };
 	return &view->peers[pick.index];

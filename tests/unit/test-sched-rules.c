@@ -135,6 +135,8 @@ static void check_move(struct world *world, const struct rule *rule)
 			     &reason);
 	assert_ptr_equal(move.node, goes ? &world->peers[0] : NULL);
 	assert_int_equal(reason.why, goes ? SCHED_WHY_BALANCE : SCHED_WHY_NOWHERE);
+	assert_int_equal(reason.node, 2);
+	assert_string_equal(sched_why_name(reason.objection), sched_why_name(rule->moves));
 	move = sched_drain(&world->view, world->jobs, 1, &world->link, &world->random,
 			   &reason);
 	assert_ptr_equal(move.node, goes ? &world->peers[0] : NULL);

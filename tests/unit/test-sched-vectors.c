@@ -476,6 +476,7 @@ static void each_reason_has_words(void **state)
 		struct sched_reason reason = {
 			.why = (enum sched_why)why, .node = 7, .here = 1.5, .there = 0.25,
 			.gain = 40, .cost = 3, .need = 3 * 0x1p30, .have = 0x1p20,
+			.objection = SCHED_WHY_OWNER,
 		};
 
 		names[why] = sched_why_name((enum sched_why)why);
@@ -494,6 +495,8 @@ static void each_reason_has_words(void **state)
 	}
 	assert_string_equal(texts[SCHED_WHY_MEMORY],
 			    "node7 has 1.0 MiB of memory free, the job needs 3.0 GiB");
+	assert_string_equal(texts[SCHED_WHY_NOWHERE],
+			    "stays: no other node can take it (node7 is in use by its owner)");
 	assert_string_equal(texts[SCHED_WHY_BALANCE],
 			    "moves to node7, which gains 40 s and costs 3 s (1.5 here, 0.25 there)");
 	assert_string_equal(sched_why_name(SCHED_WHYS), "unknown");
