@@ -43,7 +43,7 @@ wait_until 150 job_is node1 small node1 running
 equal 360 "$(nodes_field node1 memory_free)"
 equal 340 "$(nodes_field node2 memory_free)"
 
-waits node2 large 300 5>&- 6>&- 7>&-
+waits node2 large 236 5>&- 6>&- 7>&-
 exec 8>"$tmp/large.in"
 placed() {
 	lab_on node2 mvctl why large >>"$tmp/why" 2>/dev/null || true
