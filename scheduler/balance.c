@@ -89,11 +89,8 @@ static enum sched_why objection_of(const struct sched_view *view,
 				   const struct candidate *candidate,
 				   const struct sched_node *node)
 {
-	const struct sched_policy *policy = view->policy;
-	enum sched_why why = sched_objection(policy, candidate->ask.job, node, view->now,
-					     policy->memory_high * node->mem_total);
-
-	return why == SCHED_WHY_NONE && (node->flags & SCHED_TAKING) ? SCHED_WHY_TAKING : why;
+	return sched_move_objection(view->policy, candidate->ask.job, node, view->now,
+				    -INFINITY);
 }
 
 /*
@@ -159,8 +156,7 @@ static void tell_objection(const struct sched_view *view, const struct candidate
 		const struct sched_node *node = peer_of(view, &range, i);
 
 		if (node->id != view->self->id)
-			sched_objection_keep(&reason->objection, reason,
-					     objection_of(view, candidate, node),
+			sched_objection_keep(reason, objection_of(view, candidate, node),
 					     candidate->ask.job, node);
 	}
 	reason->why = reason->objection ? SCHED_WHY_NOWHERE : SCHED_WHY_ALONE;

@@ -127,12 +127,26 @@ enum sched_why sched_objection(const struct sched_policy *policy,
 	return SCHED_WHY_NONE;
 }
 
-void sched_objection_keep(enum sched_why *kept, struct sched_reason *reason, enum sched_why why,
+enum sched_why sched_move_objection(const struct sched_policy *policy, const struct sched_job *job,
+				    const struct sched_node *node, double now, double left)
+{
+	enum sched_why why = sched_objection(policy, job, node, now,
+					     policy->memory_high * node->mem_total);
+
+	if (why != SCHED_WHY_NONE)
+		return why;
+	if (node->mem_free - job->mem <= left)
+		return SCHED_WHY_MEMORY;
+	return node->flags & SCHED_TAKING ? SCHED_WHY_TAKING : SCHED_WHY_NONE;
+}
+
+void sched_objection_keep(struct sched_reason *reason, enum sched_why why,
 			  const struct sched_job *job, const struct sched_node *node)
 {
-	if (why < *kept || (why == *kept && node->mem_free <= reason->have))
+	if (why < reason->objection ||
+	    (why == reason->objection && node->mem_free <= reason->have))
 		return;
-	*kept = why;
+	reason->objection = why;
 	reason->node = node->id;
 	reason->need = job->mem;
 	reason->have = node->mem_free;

@@ -60,12 +60,17 @@ enum sched_why sched_objection(const struct sched_policy *policy,
 			       const struct sched_job *job,
 			       const struct sched_node *node, double now, double spare);
 
+/* The same of one that is to move there: the reserve is kept, one comes at a time, and more than
+ * `left` bytes (-INFINITY: any number) must be free when it has come. */
+enum sched_why sched_move_objection(const struct sched_policy *policy, const struct sched_job *job,
+				    const struct sched_node *node, double now, double left);
+
 /*
  * Of the objections of several nodes the last one in the order of the enumeration is the least to
- * overcome, and of lacks of memory the smallest. *kept is NONE at first; with a new one *reason gets
- * the node and its facts.
+ * overcome, and of lacks of memory the smallest. *reason keeps that one, with the node and its facts;
+ * at first it has none.
  */
-void sched_objection_keep(enum sched_why *kept, struct sched_reason *reason, enum sched_why why,
+void sched_objection_keep(struct sched_reason *reason, enum sched_why why,
 			  const struct sched_job *job, const struct sched_node *node);
 
 #endif

@@ -26,19 +26,6 @@ struct wish {
 	double left; /* it must have more than that free when the job has come */
 };
 
-static enum sched_why objection(const struct wish *wish, const struct sched_node *node)
-{
-	const struct sched_policy *policy = wish->view->policy;
-	enum sched_why why = sched_objection(policy, wish->job, node, wish->view->now,
-					     policy->memory_high * node->mem_total);
-
-	if (why != SCHED_WHY_NONE)
-		return why;
-	if (node->mem_free - wish->job->mem <= wish->left)
-		return SCHED_WHY_MEMORY;
-	return node->flags & SCHED_TAKING ? SCHED_WHY_TAKING : SCHED_WHY_NONE;
-}
-
 /* The least costly node with room, or one that is as good; *reason tells what is in the
  * way when there is none. */
 static const struct sched_node *any_room(const struct wish *wish, uint64_t draw,
@@ -52,13 +39,14 @@ static const struct sched_node *any_room(const struct wish *wish, uint64_t draw,
 	for (passes = 0; passes < 2; passes++)
 		for (i = 0; i < view->count; i++) {
 			const struct sched_node *node = &view->peers[i];
-			enum sched_why why = objection(wish, node);
+			enum sched_why why = sched_move_objection(view->policy, wish->job, node,
+								  view->now, wish->left);
 			double cost;
 
 			if (node->id == view->self->id)
 				continue;
 			if (why != SCHED_WHY_NONE) {
-				sched_objection_keep(&reason->why, reason, why, wish->job, node);
+				sched_objection_keep(reason, why, wish->job, node);
 				continue;
 			}
 			cost = sched_cost(&wish->ask, view->policy, node, view->bandwidth);
@@ -68,8 +56,7 @@ static const struct sched_node *any_room(const struct wish *wish, uint64_t draw,
 				sched_pick_one(&pick, draw, node->id, i);
 		}
 	if (pick.best == INFINITY) {
-		if (reason->why == SCHED_WHY_NONE)
-			reason->why = SCHED_WHY_ALONE;
+		reason->why = reason->objection ? reason->objection : SCHED_WHY_ALONE;
 		return NULL;
 	}
 	*reason = (struct sched_reason){ .node = view->peers[pick.index].id,

@@ -8,6 +8,7 @@
 #	lab_exec NODE COMMAND...  the same for the background: $! is its process
 #	lab_virsh NODE ...        virsh there
 #	lab_job_start NODE ...    mvrun there in the background, see below
+#	lab_job_field JOB FIELD [WHOM-TO-ASK]  of "mvctl info", at node1; 0 if it has none; nothing without such a job
 #	lab_is_clean              no domain, process, socket or file is left over
 #
 # mvlab's other commands (cut, heal, kill, boot, mvd, libvirtd) are "$mvlab" COMMAND.
@@ -92,6 +93,11 @@ lab_job_end() { # WANTED-STATUS [WAITER]: as the shell sees it
 	[ "$got" = "$1" ] && return
 	tail -n 20 "$tmp/$lab_job.out" "$tmp/$lab_job.err"
 	fail "the exit status of job \"$lab_job\" is $got instead of $1"
+}
+
+lab_job_field() { # JOB FIELD [WHOM-TO-ASK]
+	lab_on "${3:-node1}" mvctl info --json "$1" 2>/dev/null |
+		python3 -c 'import json, sys; print(json.load(sys.stdin).get(sys.argv[1], 0))' "$2" 2>/dev/null
 }
 
 # ---- the promise at the end of each test ----

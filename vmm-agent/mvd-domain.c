@@ -20,7 +20,6 @@
 #include <string.h>
 
 #define NAME_PART_MAX 32 /* of a user's or a program's name in a domain's name */
-#define TRANSLATIONS "128" /* MiB of code that an emulator keeps */
 
 /* x86-64-v2 and better, that Intel and AMD hosts of the last decade all have. */
 static const char *const cpu_baselines[] = { "Haswell-noTSX", "Nehalem",
@@ -384,14 +383,15 @@ static void complete_seclabel(xmlNode *domain)
 }
 
 /*
- * QEMU would keep up to 1 GiB of what it has translated, or an eighth of the host's memory: a
+ * Otherwise QEMU keeps up to 1 GiB of what it has translated, or an eighth of the host's memory: a
  * job that starts many programs would soon have several times the memory that it was given.
  */
 static void limit_translations(xmlNode *domain)
 {
 	xmlNode *tcg = child_new(child_need(domain, "features"), "tcg");
+	g_autofree char *most = g_strdup_printf("%u", DOMAIN_TRANSLATIONS);
 
-	set_prop(child_text(tcg, "tb-cache", TRANSLATIONS), "unit", "MiB");
+	set_prop(child_text(tcg, "tb-cache", most), "unit", "MiB");
 }
 
 static void complete_document(xmlNode *domain, const struct domain_spec *spec)

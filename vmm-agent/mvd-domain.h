@@ -18,6 +18,7 @@
 #define DOMAIN_METADATA_URI "http://monovisor.org/xmlns/job/1"
 #define DOMAIN_METADATA_KEY "mv"
 #define DOMAIN_LINK_PORT "org.monovisor.link.0"
+#define DOMAIN_TRANSLATIONS 128U /* MiB of translated code that an emulator keeps at most */
 
 enum accel {
 	ACCEL_AUTO, /* not known yet; never a domain's */

@@ -23,7 +23,7 @@
 #define NET_USUAL 125e6 /* bytes/s, where nothing is known of the wire */
 #define BUSY 0.95       /* of the processors: from here on tasks wait */
 #define KVM_EXTRA 48    /* MiB that QEMU has beside the guest's memory */
-#define TCG_EXTRA 176
+#define TCG_EXTRA (KVM_EXTRA + DOMAIN_TRANSLATIONS)
 #define USUAL 256       /* MiB that most jobs touch */
 #define FRESH_S 8.0     /* a job this young has not touched all it will */
 #define MIB 1048576.0

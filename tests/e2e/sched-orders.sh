@@ -21,15 +21,11 @@ idle() { # NAME [OPTION]...: a job of node1 that only waits
 	lab_exec node1 mvrun -m 128 --name "$name" "$@" sleep 1000 </dev/null >"$tmp/$name.out" 2>"$tmp/$name.err" &
 	waiters+=($!)
 }
-field() { # JOB FIELD
-	lab_on node1 mvctl info --json "$1" 2>/dev/null |
-		python3 -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]])' "$2" 2>/dev/null
-}
 at() { # JOB NODE
-	[ "$(field "$1" host) $(field "$1" state)" = "$2 running" ]
+	[ "$(lab_job_field "$1" host) $(lab_job_field "$1" state)" = "$2 running" ]
 }
 runs_at() { # JOB NODE
-	wait_until 120 at "$1" "$2" || fail "$1 is at $(field "$1" host), $(field "$1" state): $(cat "$tmp/$1.err")"
+	wait_until 120 at "$1" "$2" || fail "$1 is at $(lab_job_field "$1" host), $(lab_job_field "$1" state): $(cat "$tmp/$1.err")"
 }
 
 # ---- where a job starts ----
@@ -128,7 +124,7 @@ done
 lab_exec node1 mvrun -m 128 --best --name patient sh -c 'exit 7' </dev/null >"$tmp/patient.out" 2>"$tmp/patient.err" &
 patient=$!
 wait_until 30 grep -q 'waits for room: node[123] hosts as many jobs as it may' "$tmp/patient.err"
-equal waiting "$(field patient state)"
+equal waiting "$(lab_job_field patient state)"
 status 0 lab_on node1 mvctl why patient
 says 'waits for room'
 status 125 lab_on node1 mvrun -m 128 --home true
@@ -172,7 +168,7 @@ writer=$!
 # A second of it is at least one file, and no more than a few.
 has_traffic() {
 	local rate
-	rate=$(lab_on node2 mvctl info --json writer | sed -n 's/.*"traffic": *\([0-9]*\).*/\1/p')
+	rate=$(lab_job_field writer traffic node2)
 	[ "${rate:-0}" -gt 500000 ] && [ "$rate" -lt 100000000 ]
 }
 wait_until 120 has_traffic

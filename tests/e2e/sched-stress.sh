@@ -23,14 +23,10 @@ for kind in rsa fork memory portfolio; do
 	waiters+=("$job_waiter")
 done
 
-where() { # JOB
-	lab_on node1 mvctl info --json "$1" | python3 -c 'import json, sys; print(json.load(sys.stdin)["host"])'
-}
-
 for ((round = 0; round < moves; round++)); do
 	for kind in rsa fork memory portfolio; do
 		to=node1
-		[ "$(where $kind)" = node2 ] || to=node2
+		[ "$(lab_job_field $kind host)" = node2 ] || to=node2
 		status 0 lab_on node1 mvctl migrate $kind $to
 		says "^moved from .* to $to"
 	done
@@ -38,7 +34,7 @@ done
 
 # How fast its memory changes is known by then.
 changes() {
-	[ "$(lab_on node2 mvctl info --json memory | sed -n 's/.*"dirty_rate": *\([0-9]*\).*/\1/p')" -gt 0 ] 2>/dev/null
+	[ "$(lab_job_field memory dirty_rate node2)" -gt 0 ]
 }
 wait_until 120 changes
 

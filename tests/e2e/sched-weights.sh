@@ -16,16 +16,10 @@ status 0 lab_on node1 mvctl set weight_ratio 4
 status 0 lab_on node1 mvctl doctor
 says 'old jobs are to yield'
 
-domain() { # JOB
-	lab_on node1 mvctl info --json "$1" | python3 -c 'import json, sys; print(json.load(sys.stdin)["domain"])'
-}
-job_field() { # JOB FIELD
-	lab_on node1 mvctl info --json "$1" | python3 -c 'import json, sys; print(json.load(sys.stdin).get(sys.argv[1], 0))' "$2"
-}
 # What libvirt says, and what the kernel has.
 shares() { # JOB
 	local said dir
-	said=$(lab_virsh node1 schedinfo "$(domain "$1")" | sed -n 's/^cpu_shares *: //p')
+	said=$(lab_virsh node1 schedinfo "$(lab_job_field "$1" domain)" | sed -n 's/^cpu_shares *: //p')
 	dir=$(find "$(sed -n 1p "$MVLAB_DIR/node1/cgroups")"/machine -maxdepth 1 -type d -name "*$1*" | head -n 1)
 	[ -n "$dir" ] || fail "there is no control group for $1"
 	equal "$said" "$(<"$dir/cpu.shares")"
@@ -38,23 +32,23 @@ loops_start node1 old 1
 wait_until 120 loops_running node1 old 1
 # Older than weight_ratio seconds, so that it has the least that there is.
 aged() {
-	[ "$(job_field old1 cpu_ms)" -gt 5000 ] && [ "$(shares old1)" -lt $((base / 3)) ]
+	[ "$(lab_job_field old1 cpu_ms)" -gt 5000 ] && [ "$(shares old1)" -lt $((base / 3)) ]
 }
 wait_until 120 aged
 [ "$(shares old1)" -ge $((base / 4)) ]
 loops_start node1 young 1
 wait_until 120 loops_running node1 young 1
 weighed() {
-	[ "$(job_field young1 shares)" -gt 0 ]
+	[ "$(lab_job_field young1 shares)" -gt 0 ]
 }
 wait_until 30 weighed
 [ "$(shares young1)" -gt "$(shares old1)" ]
 status 0 lab_on node1 mvctl doctor
 says 'by the CPU weights of their control groups'
 # It advances all the same.
-before=$(job_field old1 cpu_ms)
+before=$(lab_job_field old1 cpu_ms)
 advances() {
-	[ "$(job_field old1 cpu_ms)" -gt $((before + 200)) ]
+	[ "$(lab_job_field old1 cpu_ms)" -gt $((before + 200)) ]
 }
 wait_until 60 advances
 
@@ -83,7 +77,7 @@ niced() {
 wait_until 60 niced
 # The older of two yields.
 old_enough() {
-	[ "$(job_field late1 cpu_ms)" -gt 2500 ]
+	[ "$(lab_job_field late1 cpu_ms)" -gt 2500 ]
 }
 wait_until 120 old_enough
 loops_start node1 later 1
@@ -91,7 +85,7 @@ wait_until 120 loops_running node1 later 1
 nice_of() { # JOB: of its processor
 	lab_on node1 sh -c 'for pid in $(pgrep -f "qemu-system.*guest=$1"); do
 		ps -L -o nice=,comm= -p "$pid" | sed -n "s/^ *\\([0-9]*\\) CPU .*/\\1/p"
-	done' - "$(domain "$1")"
+	done' - "$(lab_job_field "$1" domain)"
 }
 yields() {
 	[ "$(nice_of late1)" -gt "$(nice_of later1)" ]

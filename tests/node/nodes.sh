@@ -46,12 +46,9 @@ vm node2 60 '[ -e /sys/firmware/efi ]'
 # The one whom its seed names is logged in at the console, and may do everything.
 # (The kernel says things at the console, too, at any time.)
 is_ann() {
-	vm node2 60 '[ "$SUDO_USER" = ann ] && id ann' >"$tmp/ann" 2>&1 && grep 'uid=1234(ann) gid=1234(ann)' "$tmp/ann"
+	vm node2 60 '[ "$SUDO_USER" = ann ] && id ann' | grep '^uid=1234(ann) gid=1234(ann)'
 }
-for try in 1 2 3; do
-	! is_ann || break
-	[ $try -lt 3 ] || fail "it is not ann: $(cat "$tmp/ann")"
-done
+vm_until 60 is_ann
 # The host's port is that of the node's agent.
 on_host() { # COMMAND...: beside node1's QEMU
 	nsenter --net --target "${vm_pid[node1]}" "$@"
