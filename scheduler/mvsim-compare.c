@@ -183,7 +183,7 @@ static const struct column {
 	C("by job", by_job, "%8.3f", 1),
 	C("median", median, "%7.3f", 1),
 	C("p95", p95, "%8.2f", 1),
-	C("worst", worst, "%8.0f", 1),
+	C("worst", worst, "%8.1f", 1),
 	C("moves", moves, "%7.3f", 1),
 	C("down s", down_seconds, "%7.3f", 1),
 	C("wait s", wait, "%7.2f", 1),

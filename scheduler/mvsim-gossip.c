@@ -196,7 +196,8 @@ int sim_gossip(const struct sim_gossip_config *config, struct sim_gossip_result 
 	if (config->nodes < 4 || config->nodes > 1000000 || config->window < 2 ||
 	    config->window > GOSSIP_WINDOW_MAX || config->window >= config->nodes)
 		return err_set(err, 0, "gossip needs 4 to 1000000 nodes and a window of "
-			       "2 to %d, smaller than the nodes", GOSSIP_WINDOW_MAX);
+			       "2 to %d (--window), smaller than the nodes: not %u and %u",
+			       GOSSIP_WINDOW_MAX, config->nodes, config->window);
 	if (config->observers < 1 || config->observers > config->nodes ||
 	    config->steps < 1 || !(config->loss >= 0 && config->loss < 1))
 		return err_set(err, 0, "gossip needs 1 to %u observers, 1 step or more, "

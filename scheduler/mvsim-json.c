@@ -89,7 +89,9 @@ int sim_json_number(struct json_object *json, const struct sim_field *field, cha
 	double value;
 
 	if (number_of(json, field, &value) < 0)
-		return err_set(err, 0, "%s: \"%s\" is not a number", where, field->name);
+		return err_set(err, 0, "%s: \"%s\" is not a number%s", where, field->name,
+			       field->type == SIM_BYTES ? ", nor a text like \"64M\" (K, M, G, T)" :
+			       "");
 	return sim_json_set(value, field, base, where, err);
 }
 

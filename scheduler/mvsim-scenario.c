@@ -119,6 +119,8 @@ static int set_name(char *to, const char *name, const char *where, struct err *e
 {
 	size_t len = name ? strlen(name) : 0;
 
+	if (!name)
+		return err_set(err, 0, "%s needs a \"name\"", where);
 	if (len == 0 || len > SIM_NAME_MAX ||
 	    strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 			 "0123456789-_.") != len)
@@ -489,7 +491,7 @@ static int read_plan(struct reader *reader, struct json_object *top, struct err 
 
 	sim_params_default(&scenario->params);
 	if (sim_json_fields(top, top_fields, NULL, "the scenario", err) < 0 ||
-	    set_name(scenario->name, sim_json_text(top, "name"), "\"name\"", err) < 0)
+	    set_name(scenario->name, sim_json_text(top, "name"), "the scenario", err) < 0)
 		return -1;
 	if (params && sim_json_fields(params, param_fields, &scenario->params, "params",
 				  err) < 0)

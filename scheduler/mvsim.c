@@ -18,6 +18,7 @@
 #include <string.h>
 
 #define EXIT_USAGE 2
+#define MISUSED (-2) /* of commands: the command line makes no sense, and the text says why */
 #define ENTRIES ((SEAL_PAYLOAD_MAX - GOSSIP_HEADER) / GOSSIP_ENTRY) /* in a datagram */
 
 struct options {
@@ -27,6 +28,7 @@ struct options {
 	uint64_t seed;
 	double runs, nodes, window, observers, steps, loss, deaths, slow, stall, latency;
 	bool json, classic, free_moves, adapt;
+	uint64_t given; /* bits, by the place in long_options */
 };
 
 /* ---- run ---- */
@@ -120,7 +122,7 @@ static int compare(struct sim_plan *plan, const struct options *options, struct 
 {
 	struct sim_comparison comparison = { .plan = plan, .seed = options->seed,
 					     .runs = (unsigned)options->runs };
-	int result = -1;
+	int result = MISUSED;
 
 	if (set_numbers(plan, options, err) == 0 &&
 	    choose_methods(&comparison, options, err) == 0)
@@ -138,8 +140,10 @@ static int run(int argc, char **argv, const struct options *options, struct err 
 	struct sim_plan plan;
 	int result;
 
-	if (argc != 1)
-		return err_set(err, EINVAL, "run needs one scenario");
+	if (argc != 1) {
+		err_set(err, 0, "run needs one scenario");
+		return MISUSED;
+	}
 	if (load(argv[0], &plan, err) < 0)
 		return -1;
 	plan.scenario.params.free_moves |= options->free_moves;
@@ -186,9 +190,8 @@ static int gossip(int argc, char **argv, const struct options *options, struct e
 	};
 	struct sim_gossip_result result;
 
+	(void)argc;
 	(void)argv;
-	if (argc)
-		return err_set(err, EINVAL, "gossip takes options only");
 	if (options->adapt)
 		config.window = gossip_window(config.nodes, ENTRIES);
 	if (config.observers == 0)
@@ -196,7 +199,7 @@ static int gossip(int argc, char **argv, const struct options *options, struct e
 	if (config.steps == 0 && config.window >= 2 && config.window < config.nodes)
 		config.steps = sim_gossip_steps(config.nodes, config.window);
 	if (sim_gossip(&config, &result, err) < 0)
-		return -1;
+		return MISUSED;
 	print_gossip(&config, &result, options->json);
 	return 0;
 }
@@ -235,11 +238,10 @@ static int swim(int argc, char **argv, const struct options *options, struct err
 	};
 	struct sim_swim_result result;
 
+	(void)argc;
 	(void)argv;
-	if (argc)
-		return err_set(err, EINVAL, "swim takes options only");
 	if (sim_swim(&config, &result, err) < 0)
-		return -1;
+		return MISUSED;
 	print_swim(&config, &result, options->json);
 	return 0;
 }
@@ -250,9 +252,12 @@ static int decide(int argc, char **argv, const struct options *options, struct e
 {
 	struct sim_decide_result r;
 
+	(void)argc;
 	(void)argv;
-	if (argc || options->nodes < 1 || options->nodes > SIM_MAX_NODES)
-		return err_set(err, EINVAL, "decide takes 1 to %u nodes", SIM_MAX_NODES);
+	if (options->nodes < 1 || options->nodes > SIM_MAX_NODES) {
+		err_set(err, 0, "decide takes 1 to %u nodes (--nodes)", SIM_MAX_NODES);
+		return MISUSED;
+	}
 	sim_decide((unsigned)options->nodes, options->seed, &r);
 	printf(options->json ?
 	       "{\"nodes\": %u, \"jobs\": %u, \"place\": %.0f, \"balance\": %.0f, "
@@ -270,10 +275,10 @@ static int list(int argc, char **argv, const struct options *options, struct err
 	const struct sim_method *method = NULL;
 	const struct sim_builtin *builtin;
 
+	(void)argc;
 	(void)argv;
 	(void)options;
-	if (argc)
-		return err_set(err, EINVAL, "list takes nothing");
+	(void)err;
 	puts("Methods:");
 	while ((method = sim_method_next(method)))
 		printf("  %-16s %s\n", method->name, method->what);
@@ -293,8 +298,11 @@ static int show(int argc, char **argv, const struct options *options, struct err
 	const struct sim_builtin *builtin = argc == 1 ? sim_builtin_find(argv[0]) : NULL;
 
 	(void)options;
-	if (!builtin)
-		return err_set(err, EINVAL, "show needs a built-in scenario");
+	if (!builtin) {
+		err_set(err, 0, argc == 1 ? "there is no built-in scenario \"%s\" (see \"mvsim "
+			"list\")" : "show needs one built-in scenario", argv[0]);
+		return MISUSED;
+	}
 	fputs(builtin->text, stdout);
 	return 0;
 }
@@ -304,13 +312,20 @@ static const struct command {
 	int (*call)(int argc, char **argv, const struct options *options,
 		    struct err *err);
 	const char *help;
+	bool takes_scenario;
+	const char *options[12]; /* that mean something to it */
 } commands[] = {
-	{ "run", run, "SCENARIO   simulate, a table of methods" },
-	{ "gossip", gossip, "           ages of what nodes know of each other" },
-	{ "swim", swim, "           time until a death is known, false alarms" },
-	{ "decide", decide, "           what a decision costs" },
-	{ "list", list, "           methods, scenarios, policy" },
-	{ "show", show, "SCENARIO   the text of a built-in scenario" },
+	{ "run", run, "SCENARIO   simulate, a table of methods", true,
+	  { "seed", "runs", "methods", "against", "set", "param", "free-moves", "json" } },
+	{ "gossip", gossip, "           ages of what nodes know of each other", false,
+	  { "seed", "nodes", "window", "adapt", "steps", "observers", "loss", "json" } },
+	{ "swim", swim, "           time until a death is known, false alarms", false,
+	  { "seed", "nodes", "loss", "deaths", "slow", "stall", "latency", "no-lifeguard",
+	    "json" } },
+	{ "decide", decide, "           what a decision costs", false,
+	  { "seed", "nodes", "json" } },
+	{ "list", list, "           methods, scenarios, policy", false, { NULL } },
+	{ "show", show, "SCENARIO   the text of a built-in scenario", true, { NULL } },
 };
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
@@ -397,7 +412,7 @@ static int set_number(struct options *options, int option, const char *text,
 		*numbers[i].to = value;
 		return 0;
 	}
-	return err_set(err, EINVAL, "option");
+	return err_set(err, 0, "an option that is not known");
 }
 
 static int set_seed(struct options *options, const char *text, struct err *err)
@@ -411,8 +426,18 @@ static int set_seed(struct options *options, const char *text, struct err *err)
 	return 0;
 }
 
+static void remember_given(struct options *options, int option)
+{
+	unsigned i;
+
+	for (i = 0; long_options[i].name; i++)
+		if (long_options[i].val == option)
+			options->given |= 1ull << i;
+}
+
 static int set_option(struct options *options, int option, struct err *err)
 {
+	remember_given(options, option);
 	switch (option) {
 	case 's':
 		return set_seed(options, optarg, err);
@@ -449,7 +474,6 @@ static int set_option(struct options *options, int option, struct err *err)
 	}
 }
 
-/* 0, or what to exit with after a message has been printed, less 1. */
 static int read_options(int argc, char **argv, struct options *options, struct err *err)
 {
 	int option;
@@ -463,11 +487,72 @@ static int read_options(int argc, char **argv, struct options *options, struct e
 		if (option == OPT_HELP || option == OPT_VERSION)
 			exit(0);
 		if (option == '?')
-			return err_set(err, EINVAL, "options");
+			return -1; /* getopt has said why */
 		if (set_option(options, option, err) < 0)
 			return -1;
 	}
 	return 0;
+}
+
+static bool takes_option(const struct command *command, const char *name)
+{
+	unsigned i;
+
+	for (i = 0; command->options[i]; i++)
+		if (strcmp(command->options[i], name) == 0)
+			return true;
+	return false;
+}
+
+static int check_use(const struct command *command, int argc, char **argv,
+		     const struct options *options, struct err *err)
+{
+	unsigned i;
+
+	for (i = 0; long_options[i].name; i++)
+		if (options->given >> i & 1 && !takes_option(command, long_options[i].name)) {
+			err_set(err, 0, "%s has no option --%s", command->name,
+				long_options[i].name);
+			return MISUSED;
+		}
+	if (argc && !command->takes_scenario) {
+		err_set(err, 0, "%s takes no \"%s\"", command->name, argv[0]);
+		return MISUSED;
+	}
+	return 0;
+}
+
+static const struct command *find_command(const char *name)
+{
+	unsigned i;
+
+	for (i = 0; i < COMMANDS; i++)
+		if (strcmp(name, commands[i].name) == 0)
+			return &commands[i];
+	return NULL;
+}
+
+/* 0, -1, or MISUSED; with an empty text when what is wrong has been said. */
+static int obey(int argc, char **argv, struct options *options, struct err *err)
+{
+	const struct command *command;
+	int result;
+
+	if (read_options(argc, argv, options, err) < 0)
+		return MISUSED;
+	argc -= optind;
+	argv += optind;
+	if (argc == 0) {
+		usage(stderr);
+		return MISUSED;
+	}
+	command = find_command(argv[0]);
+	if (!command) {
+		err_set(err, 0, "there is no command \"%s\"", argv[0]);
+		return MISUSED;
+	}
+	result = check_use(command, argc - 1, argv + 1, options, err);
+	return result < 0 ? result : command->call(argc - 1, argv + 1, options, err);
 }
 
 int main(int argc, char **argv)
@@ -476,28 +561,19 @@ int main(int argc, char **argv)
 				   .nodes = 64, .window = 16, .latency = 0.001,
 				   .deaths = 8 };
 	struct err err = { 0 };
-	unsigned i;
+	int result = obey(argc, argv, &options, &err);
 
-	if (read_options(argc, argv, &options, &err) < 0) {
-		if (err.num != EINVAL)
-			fprintf(stderr, "mvsim: %s\n", err.text);
+	if (result < 0 && err.text[0])
+		fprintf(stderr, "mvsim: %s\n", err.text);
+	if (result == MISUSED) {
 		fputs("Try \"mvsim --help\".\n", stderr);
 		return EXIT_USAGE;
 	}
-	for (i = 0; optind < argc && i < COMMANDS; i++) {
-		if (strcmp(argv[optind], commands[i].name) != 0)
-			continue;
-		if (commands[i].call(argc - optind - 1, argv + optind + 1, &options,
-				     &err) < 0) {
-			fprintf(stderr, "mvsim: %s\n", err.text);
-			return err.num == EINVAL ? EXIT_USAGE : EXIT_FAILURE;
-		}
-		if (fflush(stdout) != 0 || ferror(stdout)) {
-			perror("mvsim: cannot write the result");
-			return EXIT_FAILURE;
-		}
-		return 0;
+	if (result < 0)
+		return EXIT_FAILURE;
+	if (fflush(stdout) != 0 || ferror(stdout)) {
+		perror("mvsim: cannot write the result");
+		return EXIT_FAILURE;
 	}
-	usage(stderr);
-	return EXIT_USAGE;
+	return EXIT_SUCCESS;
 }

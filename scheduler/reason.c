@@ -46,7 +46,7 @@ const char *sched_why_name(enum sched_why why)
  * %o the words of the objection. */
 static const char *const words[] = {
 	[SCHED_WHY_NONE] = "nothing is in the way",
-	[SCHED_WHY_CLOSED] = "%N takes no jobs",
+	[SCHED_WHY_CLOSED] = "%N takes no jobs: it is blocked, being drained or gone",
 	[SCHED_WHY_OWNER] = "%N is in use by its owner",
 	[SCHED_WHY_OLD] = "what is known of %N is too old",
 	[SCHED_WHY_UNLIKE] = "%N has another QEMU or processor",
@@ -59,14 +59,14 @@ static const char *const words[] = {
 	[SCHED_WHY_BEST] = "%N is best (%t; home %h)",
 	[SCHED_WHY_WAITS] = "no node can take it: it needs %n of memory, the most that is "
 			    "free on one node is %v",
-	[SCHED_WHY_BALANCE] = "moves to %N, which gains %g s and costs %c s "
+	[SCHED_WHY_BALANCE] = "moves to %N: that gains %g s and costs %c s "
 			      "(%h here, %t there)",
-	[SCHED_WHY_USHER] = "moves to %N because memory is short here: %n must become free",
-	[SCHED_WHY_ROOM] = "moves to %N to make room here for a job that fits nowhere: %n must "
-			   "become free",
-	[SCHED_WHY_DRAIN] = "moves to %N because this node is being emptied",
+	[SCHED_WHY_USHER] = "moves to %N: memory is short where it is, %n must become free",
+	[SCHED_WHY_ROOM] = "moves to %N: it makes room for a job that fits nowhere, %n must become "
+			   "free",
+	[SCHED_WHY_DRAIN] = "moves to %N: its node is being emptied",
 	[SCHED_WHY_PINNED] = "stays: it is pinned",
-	[SCHED_WHY_STAY] = "stays: this node keeps its jobs",
+	[SCHED_WHY_STAY] = "stays: its node keeps its jobs",
 	[SCHED_WHY_NEW] = "stays: it came %u s ago, and jobs stay for %s s",
 	[SCHED_WHY_RETRY] = "stays: to move it was tried %u s ago, and is again after %s s",
 	[SCHED_WHY_SENDING] = "stays for now: jobs leave one at a time, and one does",

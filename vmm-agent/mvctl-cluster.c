@@ -175,7 +175,7 @@ static int refuse_busy(const char *node, struct err *err)
 		n = json_object_array_length(nodes);
 	for (i = 0; i < n && rc == 0; i++) {
 		struct json_object *one = json_object_array_get_idx(nodes, i);
-		long long jobs = agent_number(one, "jobs");
+		long long jobs = agent_number(one, "jobs") + agent_number(one, "away");
 
 		if (jobs > 0 && strcmp(agent_string(one, "name"), node) == 0)
 			rc = err_set(err, 0, "%s has %lld job%s, its own or of "

@@ -264,6 +264,7 @@ void print_nodes(FILE *out, struct json_object *nodes)
 		{ "MEMORY", format_number, "memory", true },
 		{ "FREE", format_number, "free", true },
 		{ "JOBS", format_number, "jobs", true },
+		{ "AWAY", format_number, "away", true },
 		{ "ACCEL", format_text, "accel", false },
 		{ "REASON", format_text, "accel_reason", false },
 	};

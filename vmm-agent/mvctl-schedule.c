@@ -232,6 +232,12 @@ static unsigned words_of(const struct order *order)
 	return n;
 }
 
+/* A negative number is a value, if a wrong one. */
+static bool is_option(const char *word)
+{
+	return word[0] == '-' && !(word[1] >= '0' && word[1] <= '9');
+}
+
 int do_schedule(const struct mvctl_options *options, struct err *err)
 {
 	const struct order *order = find(options->command);
@@ -240,7 +246,7 @@ int do_schedule(const struct mvctl_options *options, struct err *err)
 	int rc;
 
 	for (i = 0; i < options->word_count; i++)
-		if (options->words[i][0] == '-' || i >= words_of(order)) {
+		if (is_option(options->words[i]) || i >= words_of(order)) {
 			err_set(err, 0, "unexpected argument \"%s\" (see mvctl --help)",
 				options->words[i]);
 			return MVCTL_MISUSED;

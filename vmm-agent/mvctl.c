@@ -357,6 +357,10 @@ static int parse(const struct command **command, struct mvctl_options *options,
 		if (take_common(options, argv[i]))
 			continue;
 		if (!*command) {
+			if (strcmp(argv[i], "help") == 0) {
+				usage(stdout);
+				exit(0);
+			}
 			*command = find_command(argv[i]);
 			if (!*command)
 				return bad_usage(err, "unknown command",
@@ -377,23 +381,33 @@ static int parse(const struct command **command, struct mvctl_options *options,
 	return 0;
 }
 
-/* The command for each job of the group. The first failure is told, the others tried. */
+static void tell_failure(struct json_object *job, struct err *err)
+{
+	char name[80];
+
+	fprintf(stderr, "mvctl: job %lld (%s): %s\n", agent_number(job, "pid"),
+		print_clean(name, sizeof(name), agent_string(job, "name")), err->text);
+	err->text[0] = '\0';
+}
+
+/* The command for each job of the group. All are tried, and each failure is told. */
 static int run_for_group(const struct command *command, struct mvctl_options *options,
 			 struct err *err)
 {
 	struct json_object *answer = ask(request_new("jobs"), err);
 	struct json_object *jobs = answer ? jobs_of(options, answer) : NULL;
 	size_t i, n = jobs ? json_object_array_length(jobs) : 0;
-	struct err first = { 0 };
 	int rc = 0;
 
 	json_object_put(answer);
 	if (!jobs)
 		return -1;
 	for (i = 0; i < n; i++) {
-		options->job = agent_string(json_object_array_get_idx(jobs, i), "uuid");
-		if (command->run(options, err) < 0 && rc == 0) {
-			first = *err;
+		struct json_object *job = json_object_array_get_idx(jobs, i);
+
+		options->job = agent_string(job, "uuid");
+		if (command->run(options, err) < 0) {
+			tell_failure(job, err);
 			rc = -1;
 		}
 	}
@@ -401,8 +415,6 @@ static int run_for_group(const struct command *command, struct mvctl_options *op
 	if (n == 0)
 		return err_set(err, 0, "you have no job in the group \"%s\"",
 			       options->group);
-	if (rc < 0)
-		*err = first;
 	return rc;
 }
 

@@ -3,6 +3,8 @@
 
 #include "vmm-agent/mvd-jobs.h"
 
+#include <string.h>
+
 static const char *host_of(const struct job *job)
 {
 	return job->host ? job->host : job->mvd->node;
@@ -33,6 +35,14 @@ static void arrive(struct job *job)
 	g_clear_pointer(&came->to, g_free);
 }
 
+/* That it moves, and to where, is said already. */
+static const char *without_move(const char *why)
+{
+	const char *colon = g_str_has_prefix(why, "moves to ") ? strstr(why, ": ") : NULL;
+
+	return colon ? colon + 2 : why;
+}
+
 void came_leave(struct job *job, const char *to, const char *why)
 {
 	g_autoptr(GDateTime) now = g_date_time_new_now_local();
@@ -44,7 +54,7 @@ void came_leave(struct job *job, const char *to, const char *why)
 	g_free(came->next);
 	came->to = g_strdup(to);
 	came->next = g_strdup_printf("moved from %s to %s at %s: %s", host_of(job), to, at,
-				     *why ? why : "its host has not said why");
+				     *why ? without_move(why) : "its host has not said why");
 }
 
 const char *came_text(struct job *job)

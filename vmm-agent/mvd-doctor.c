@@ -147,8 +147,8 @@ static void check_forecasts(struct json_object *checks, const struct mvd *mvd)
 
 	if (error && error->count)
 		doctor_add(checks, "forecasts", true, g_strdup_printf(
-			"of %lu moves that were decided here the time was forecast, and was "
-			"usually wrong by %.0f %%", error->count, 100 * expm1(error->spread)),
+			"moves that were decided here took %.0f %% more or less than forecast, usually "
+			"(of %lu)", 100 * expm1(error->spread), error->count),
 			"");
 }
 

@@ -192,16 +192,26 @@ unsigned jobs_count(const struct jobs *jobs)
 	return g_hash_table_size(jobs->by_uuid);
 }
 
-unsigned jobs_count_living(const struct jobs *jobs)
+bool job_is_here(const struct job *job)
 {
+	return !job->host && !job->absent;
+}
+
+struct jobs_where jobs_count_where(const struct jobs *jobs)
+{
+	struct jobs_where where = { 0 };
 	GHashTableIter iter;
-	unsigned count = 0;
 	struct job *job;
 
 	g_hash_table_iter_init(&iter, jobs->by_uuid);
-	while (g_hash_table_iter_next(&iter, NULL, (void **)&job))
-		count += !job->mvrun_gone;
-	return count;
+	while (g_hash_table_iter_next(&iter, NULL, (void **)&job)) {
+		if (job->mvrun_gone)
+			continue;
+		where.here += job_is_here(job);
+		where.guests += job_is_here(job) && job->foreign;
+		where.away += !job_is_here(job) && !job->foreign;
+	}
+	return where;
 }
 
 unsigned jobs_count_user(const struct jobs *jobs, uid_t uid)

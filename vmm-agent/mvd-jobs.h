@@ -114,8 +114,16 @@ struct job *jobs_find(const struct jobs *jobs, const char *uuid);
 struct job *jobs_find_named(const struct jobs *jobs, const char *text,
 			    uid_t uid, struct err *err);
 unsigned jobs_count(const struct jobs *jobs);
-/* Those whose mvrun has not ended. */
-unsigned jobs_count_living(const struct jobs *jobs);
+
+/* Of the jobs whose mvrun has not ended. */
+struct jobs_where {
+	unsigned here;   /* their microVM is, or starts, at this node */
+	unsigned guests; /* of these: other nodes' */
+	unsigned away;   /* of this node, but elsewhere */
+};
+struct jobs_where jobs_count_where(const struct jobs *jobs);
+bool job_is_here(const struct job *job);
+
 unsigned jobs_count_user(const struct jobs *jobs, uid_t uid);
 unsigned jobs_count_booting(const struct jobs *jobs);
 /* All jobs, ordered by start; holds no references. */

@@ -166,6 +166,7 @@ unsigned node_room(const struct mvd *mvd)
 struct json_object *node_to_json(struct mvd *mvd)
 {
 	struct json_object *json = json_object_new_object();
+	struct jobs_where where = jobs_count_where(mvd->jobs);
 	enum accel accel = probe_accel(mvd->probe);
 	struct node_memory memory;
 
@@ -176,7 +177,9 @@ struct json_object *node_to_json(struct mvd *mvd)
 	event_add_number(json, "cpus", node_cpus());
 	event_add_number(json, "memory", memory.total);
 	event_add_number(json, "free", memory.available);
-	event_add_number(json, "jobs", jobs_count_living(mvd->jobs));
+	event_add_number(json, "jobs", where.here);
+	event_add_number(json, "guests", where.guests);
+	event_add_number(json, "away", where.away);
 	event_add_string(json, "accel", accel == ACCEL_AUTO ? "unknown" :
 			 accel_name(accel));
 	event_add_string(json, "accel_reason", probe_reason(mvd->probe));

@@ -177,18 +177,14 @@ int scheduler_check_run(struct mvd *mvd, const struct request *request, struct e
 	return 0;
 }
 
-static int be_near(struct job *job, const char *text, struct sched_job *vector,
-		   struct err *err)
+static int be_near(struct job *job, const char *text, struct err *err)
 {
-	struct mvd *mvd = job->mvd;
-	struct job *other = jobs_find_named(mvd->jobs, text, job->facts.uid, err);
+	struct job *other = jobs_find_named(job->mvd->jobs, text, job->facts.uid, err);
 
 	if (!other)
 		return -1;
 	g_free(job->facts.near);
 	job->facts.near = g_strdup(other->facts.uuid);
-	vector->traffic[SCHED_TRAFFIC - 1] = (struct sched_traffic){
-		mvd_gossip_id(other->host ? other->host : mvd->node), LOAD_NEAR_RATE };
 	return 0;
 }
 
@@ -386,7 +382,10 @@ int scheduler_place(struct job *job, const struct request *request, struct err *
 	struct mvd *mvd = job->mvd;
 	struct placement *placement;
 	struct sched_job vector;
+	const char *near;
 
+	if (request->near[0] && be_near(job, request->near, err) < 0)
+		return -1;
 	if (request->on[0] && !is_list(request->on)) {
 		if (strcmp(request->on, mvd->node) == 0)
 			return settle_here(job, request, err);
@@ -404,8 +403,10 @@ int scheduler_place(struct job *job, const struct request *request, struct err *
 	 * nothing: what a node with KVM starts for it stays among such nodes.) */
 	vector.cpu = probe_accel(mvd->probe) == ACCEL_KVM ?
 		     load_cpu_bit(mvd, ACCEL_KVM) : 0;
-	if (request->near[0] && be_near(job, request->near, &vector, err) < 0)
-		return -1;
+	near = load_near(job);
+	if (near)
+		vector.traffic[SCHED_TRAFFIC - 1] = (struct sched_traffic){
+			mvd_gossip_id(near), LOAD_NEAR_RATE };
 	placement = job->placement = g_new0(struct placement, 1);
 	placement->vector = vector;
 	placement->nowait = request->nowait;

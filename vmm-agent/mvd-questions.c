@@ -173,6 +173,18 @@ static void do_progress(struct job *job, struct json_object *body,
 	peer_answer(question, answer);
 }
 
+static void do_figures(struct job *job, struct json_object *body,
+		       struct peer_question *question)
+{
+	struct json_object *answer = json_object_new_object();
+	struct json_object *figures = json_object_new_object();
+
+	(void)body;
+	scheduler_add_figures(job, figures);
+	json_object_object_add(answer, "figures", figures);
+	peer_answer(question, answer);
+}
+
 static const struct {
 	const char *op;
 	home_fn handle;
@@ -183,6 +195,7 @@ static const struct {
 	{ "destroy", do_destroy },
 	{ "migrate", do_migrate },
 	{ "progress", do_progress },
+	{ "figures", do_figures },
 	{ "abort", do_abort },
 };
 

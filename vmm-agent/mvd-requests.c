@@ -2,6 +2,7 @@
 #include "vmm-agent/mvd-requests.h"
 
 #include "vmm-agent/mvd-cluster.h"
+#include "vmm-agent/mvd-info.h"
 #include "vmm-agent/mvd-jobs.h"
 #include "vmm-agent/mvd-mover.h"
 #include "vmm-agent/mvd-node.h"
@@ -100,12 +101,9 @@ static void do_jobs(struct mvd *mvd, struct client *client,
 static void do_info(struct mvd *mvd, struct client *client,
 		    const struct request *request, struct job *job)
 {
-	struct json_object *event = event_new("info");
-
 	(void)mvd;
 	(void)request;
-	json_object_object_add(event, "job", job_to_json(job));
-	client_send(client, event);
+	info_send(job, client);
 }
 
 static char *asker(const struct client *client)

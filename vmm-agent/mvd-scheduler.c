@@ -140,12 +140,18 @@ char *scheduler_move_reason(const struct job *job)
 void scheduler_add_to_job(struct job *job, struct json_object *json)
 {
 	g_autofree char *why = job->mvd->peers ? scheduler_why(job) : NULL;
-	const struct load_job *seen = job->mvd->scheduler && !job->host ?
-		load_job(job->mvd->scheduler->load, job) : NULL;
 
 	event_add_string(json, "group", job->facts.group ? job->facts.group : "");
 	event_add_string(json, "why", why ? why : "");
 	event_add_string(json, "came", came_text(job));
+	scheduler_add_figures(job, json);
+}
+
+void scheduler_add_figures(const struct job *job, struct json_object *json)
+{
+	const struct load_job *seen = job->mvd->scheduler && !job->host ?
+		load_job(job->mvd->scheduler->load, job) : NULL;
+
 	if (!seen)
 		return;
 	event_add_number(json, "cpu_ms", (int64_t)scheduler_age_ms(job));

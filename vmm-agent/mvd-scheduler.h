@@ -73,6 +73,8 @@ int scheduler_admit(struct mvd *mvd, const struct job_facts *facts,
 /* Why the job, which is here, stays or goes; allocated, "" when nobody decides. */
 char *scheduler_why(const struct job *job);
 void scheduler_add_to_job(struct job *job, struct json_object *json);
+/* What a job that is here computes and has of this node, as far as it is known. */
+void scheduler_add_figures(const struct job *job, struct json_object *json);
 /* Why the job, which is here, is being moved; allocated. */
 char *scheduler_move_reason(const struct job *job);
 struct json_object *scheduler_to_json(struct mvd *mvd);

@@ -182,20 +182,18 @@ static struct json_object *status(struct scheduler *s)
 	struct json_object *answer = scheduler_to_json(s->mvd);
 	struct json_object *left = json_object_new_array();
 	const struct mvd_settings *settings = &s->mvd->config.settings;
-	unsigned here = 0, guests = 0, away = 0, i;
+	struct jobs_where where = jobs_count_where(s->mvd->jobs);
 	g_autoptr(GPtrArray) list = jobs_list(s->mvd->jobs);
+	unsigned i;
 	bool soon;
 
 	for (i = 0; i < list->len; i++) {
 		const struct job *job = list->pdata[i];
-		bool is_here = !job->host && !job->absent;
+		bool is_here = job_is_here(job);
 		const char *trouble;
 
 		if (job->mvrun_gone)
 			continue;
-		here += is_here;
-		guests += is_here && job->foreign;
-		away += !is_here && !job->foreign;
 		trouble = g_hash_table_lookup(s->unbrought, job->facts.uuid);
 		if (!is_here && !job->foreign && (s->bring || trouble)) {
 			add_left(s, job, left, trouble ? trouble : "waits for its turn",
@@ -207,9 +205,9 @@ static struct json_object *status(struct scheduler *s)
 		}
 	}
 	event_add_string(answer, "node", s->mvd->node);
-	event_add_number(answer, "jobs", here);
-	event_add_number(answer, "guests", guests);
-	event_add_number(answer, "away", away);
+	event_add_number(answer, "jobs", where.here);
+	event_add_number(answer, "guests", where.guests);
+	event_add_number(answer, "away", where.away);
 	event_add_bool(answer, "expel", s->expel);
 	event_add_bool(answer, "bring", s->bring);
 	json_object_object_add(answer, "left", left);

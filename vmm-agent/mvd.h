@@ -4,7 +4,7 @@
  *
  *	mvd-server    clients: lines in, lines and descriptors out
  *	mvd-protocol  a client's line becomes a checked request
- *	mvd-requests  what to do for each request
+ *	mvd-requests  what to do for each request; mvd-info for mvctl info
  *	mvd-jobs      the jobs this agent keeps; mvd-life what becomes of each
  *	mvd-adopt     domains that it did not start
  *	mvd-attach    transports handed to mvrun; mvd-vsock who dials in

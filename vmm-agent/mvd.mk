@@ -47,6 +47,7 @@ vmm_agent_libmvd_a_SOURCES = \
 	vmm-agent/mvd-load.c vmm-agent/mvd-load.h \
 	vmm-agent/mvd-load-process.c vmm-agent/mvd-load-process.h \
 	vmm-agent/mvd-measure.c vmm-agent/mvd-measure.h \
+	vmm-agent/mvd-info.c vmm-agent/mvd-info.h \
 	vmm-agent/mvd-migrate.c vmm-agent/mvd-migrate.h \
 	vmm-agent/mvd-mover.c vmm-agent/mvd-mover.h \
 	vmm-agent/mvd-node.c vmm-agent/mvd-node.h \

@@ -11,6 +11,8 @@ json() { # PYTHON-EXPRESSION: about x, the JSON in $tmp/status.out
 
 status 0 on_node mvctl jobs --json
 equal "[]" "$(json x)"
+status 125 on_node mvrun --near nobody true
+says 'nobody'
 
 began=$(date +%s)
 # shellcheck disable=SC2016

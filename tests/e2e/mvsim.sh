@@ -66,19 +66,28 @@ write 'no JSON'
 refused 1 'bad.json: not a JSON object' run "$tmp/bad.json"
 refused 1 'cannot open' run "$tmp/there-is-none.json"
 refused 1 'there is no scenario "there-is-none"' run there-is-none
-refused 1 'there is no method "magic"' run published --methods=magic
-refused 1 'is not among the methods' run published --against=rr
-refused 1 'margin must be between' run published --set=margin=-1
-refused 1 'is not NAME=NUMBER' run published --set=margin
-refused 1 'is not NAME=NUMBER' run published --param=delay=
-refused 1 'no number of a scenario' run published --param=magic=1
-refused 1 'no number of a scenario' run published --param=free_moves=1
-refused 1 'must be between' run published --param=delay=1e9
-refused 1 'not a whole number' run published --param=window=2.5
+refused 2 'there is no method "magic"' run published --methods=magic
+refused 2 'is not among the methods' run published --against=rr
+refused 2 'margin must be between' run published --set=margin=-1
+refused 2 'is not NAME=NUMBER' run published --set=margin
+refused 2 'is not NAME=NUMBER' run published --param=delay=
+refused 2 'no number of a scenario' run published --param=magic=1
+refused 2 'no number of a scenario' run published --param=free_moves=1
+refused 2 'must be between' run published --param=delay=1e9
+refused 2 'not a whole number' run published --param=window=2.5
 refused 2 'is not a seed' run published --seed=x
 refused 2 'is not a number' run published --runs=0
 refused 2 'needs one scenario' run
-refused 2 'Usage' dance
+refused 2 'there is no command "dance"' dance
+refused 2 'run has no option --nodes' run published --nodes=5
+refused 2 'gossip has no option --runs' gossip -n 5
+refused 2 'swim takes no "published"' swim published
+refused 2 'there is no built-in scenario "nosuch"' show nosuch
+refused 2 'show needs one' show
+write '{"nodes": [{"name": "a"}]}'
+refused 1 'the scenario needs a "name"' run "$tmp/bad.json"
+write '{"name": "t", "nodes": [{"name": "a", "memory": "4Q"}]}'
+refused 1 'nor a text like "64M"' run "$tmp/bad.json"
 refused 2 'Usage'
 if "$mvsim" list >/dev/full 2>"$tmp/full"; then
 	fail "a full disk was not noticed"

@@ -49,7 +49,17 @@ idle fixed --pin --on node2
 runs_at fixed node2
 status 0 lab_on node1 mvrun -m 128 --best --group both sh -c 'exit 0'
 must_fail lab_on node1 mvrun --near nobody true
-equal 2 "$(lab_on node1 mvctl jobs --json --group both | grep -c '"host": "node2"')"
+# Who runs where, by the two of them.
+status 0 lab_on node1 mvctl nodes
+says '^NODE .* JOBS +AWAY '
+has_jobs() { # NODE "THERE OF-OTHERS ELSEWHERE"
+	[ "$2" = "$(lab_on node1 mvctl nodes --json | python3 -c '
+import json, sys
+node = [node for node in json.load(sys.stdin) if node["name"] == sys.argv[1]][0]
+print(node["jobs"], node["guests"], node["away"])' "$1")" ]
+}
+wait_until 20 has_jobs node1 "0 0 4"
+wait_until 20 has_jobs node2 "4 4 0"
 
 # ---- a node that takes nothing ----
 
@@ -87,7 +97,7 @@ status 0 lab_on node1 mvctl migrate first node3
 status 0 lab_on node1 mvctl stay node2
 setting balance yes node2
 keeps() {
-	lab_on node1 mvctl why beside | grep -q 'this node keeps its jobs'
+	lab_on node1 mvctl why beside | grep -q 'its node keeps its jobs'
 }
 wait_until 60 keeps
 at beside node2
@@ -107,6 +117,9 @@ must_fail at first node3
 must_fail at beside node3
 status 0 lab_on node1 mvctl undrain node3
 equal open "$(nodes_field node3 state)"
+status 1 lab_on node1 mvctl migrate --group both nowhere
+says '^mvctl: job [0-9]+ \(first\): .*nowhere'
+says '^mvctl: job [0-9]+ \(second\): .*nowhere'
 status 0 lab_on node1 mvctl migrate --group both node3
 runs_at first node3
 runs_at second node3
@@ -155,7 +168,7 @@ for k in 2 3; do
 	wait_end "${waiters[$k]}" 60 && fail "a job that was killed ended well"
 done
 
-# ---- what a job exchanges with its home is known where it is ----
+# ---- what a job exchanges with its home is known where it is, and its home asks there ----
 
 for node in node1 node2 node3; do
 	setting slots 512 $node
@@ -168,7 +181,7 @@ writer=$!
 # A second of it is at least one file, and no more than a few.
 has_traffic() {
 	local rate
-	rate=$(lab_job_field writer traffic node2)
+	rate=$(lab_job_field writer traffic)
 	[ "${rate:-0}" -gt 500000 ] && [ "$rate" -lt 100000000 ]
 }
 wait_until 120 has_traffic

@@ -55,7 +55,7 @@ says 'waits for room: node[12] has [0-9.]* MiB of memory free'
 says 'waits for room, which is being made at node1'
 status 0 cat "$tmp/why"
 says 'waits for room, which is being made at node1'
-status 0 grep 'to make room here' "$MVLAB_DIR/node1/mvd.log"
+status 0 grep 'it makes room' "$MVLAB_DIR/node1/mvd.log"
 wait_until 150 job_is node2 large node1 running
 equal "node2 running 1" "$(loops_list node1 small)"
 equal "node1 running 0" "$(loops_list node1 rock)"

@@ -34,7 +34,7 @@ done
 
 # How fast its memory changes is known by then.
 changes() {
-	[ "$(lab_job_field memory dirty_rate node2)" -gt 0 ]
+	[ "$(lab_job_field memory dirty_rate)" -gt 0 ]
 }
 wait_until 120 changes
 

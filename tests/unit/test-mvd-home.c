@@ -255,10 +255,15 @@ static void knows_why_it_moved(void **state)
 	judge("gamma", 2);
 	assert_true(g_str_has_prefix(came_text(job), "moved from beta to gamma at 20"));
 	assert_true(g_str_has_suffix(came_text(job), ": memory is short"));
-	/* An older agent gives no reason. */
-	home_moving(job, "beta", 3, "");
+	home_moving(job, "beta", 3, "moves to beta: its node is being emptied");
 	judge("beta", 3);
-	home_moving(job, "gamma", 4, "no");
+	assert_true(g_str_has_prefix(came_text(job), "moved from gamma to beta at 20"));
+	assert_true(g_str_has_suffix(came_text(job), ": its node is being emptied"));
+	assert_null(strstr(came_text(job), "moves to"));
+	/* An older agent gives no reason. */
+	home_moving(job, "gamma", 4, "");
+	judge("gamma", 4);
+	home_moving(job, "beta", 5, "no");
 	assert_true(g_str_has_suffix(came_text(job), ": its host has not said why"));
 }
 

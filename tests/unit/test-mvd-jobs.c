@@ -2,7 +2,9 @@
 /* The table of jobs, who may touch one, and when a stopped one is frozen. */
 #include "vmm-agent/mvd-jobs.h"
 
+#include "vmm-agent/mvd-boot.h"
 #include "vmm-agent/mvd-console.h"
+#include "vmm-agent/mvd-info.h"
 #include "vmm-agent/mvd-kit.h"
 #include "vmm-agent/mvd-node.h"
 #include "vmm-agent/mvd-process.h"
@@ -169,18 +171,87 @@ static void tells_two_microvms_apart(void **state)
 	assert_true(early->stopped_early);
 }
 
+/* One that was coming when an agent before us was killed. */
+static void removes_what_never_came(void **state)
+{
+	char dir[] = "/tmp/mv-jobs.XXXXXX";
+	struct job *job = add(1, "make", 1000);
+	g_autofree char *socket = NULL;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	mvd.config.jobs_dir = dir;
+	socket = boot_socket(&mvd, job->facts.uuid);
+	assert_true(g_file_set_contents(socket, "", 0, NULL));
+	job->host = g_strdup("node2");
+	jobs_event(mvd.jobs, job->facts.uuid, VIRT_POWERDOWN);
+	assert_int_equal(access(socket, F_OK), 0);
+	jobs_event(mvd.jobs, job->facts.uuid, VIRT_DESTROYED);
+	assert_int_not_equal(access(socket, F_OK), 0);
+	assert_int_equal(rmdir(dir), 0);
+	mvd.config.jobs_dir = (char *)"/nonexistent";
+}
+
 /* Its mvrun has ended, its domain is just being destroyed. */
 static void hides_what_is_over(void **state)
 {
 	struct job *job = add(1, "make", 1000);
 
 	(void)state;
-	assert_int_equal(jobs_count_living(mvd.jobs), 1);
+	assert_int_equal(jobs_count_where(mvd.jobs).here, 1);
 	job->mvrun_gone = true;
 	assert_null(find("make", 0));
 	assert_null(find("make", 1000));
-	assert_int_equal(jobs_count_living(mvd.jobs), 0);
+	assert_int_equal(jobs_count_where(mvd.jobs).here, 0);
 	assert_int_equal(jobs_count(mvd.jobs), 1);
+}
+
+/* A host is a peer: it may say anything. */
+static void takes_believable_figures(void **state)
+{
+	static const struct {
+		const char *answer, *job;
+	} cases[] = {
+		{ "{\"figures\":{\"cpu_ms\":1500,\"cpu_use\":0.5,\"traffic\":0}}",
+		  "{\"pid\":7,\"cpu_ms\":1500,\"cpu_use\":0.5,\"traffic\":0}" },
+		{ "{\"figures\":{\"pid\":1,\"uid\":0,\"hot\":3}}", "{\"pid\":7,\"hot\":3}" },
+		{ "{\"figures\":{\"cpu_ms\":-1,\"hot\":1e300,\"cpu_use\":NaN}}", "{\"pid\":7}" },
+		{ "{\"figures\":{\"cpu_ms\":\"9\",\"hot\":[1],\"shares\":null}}", "{\"pid\":7}" },
+		{ "{\"figures\":[1]}", "{\"pid\":7}" },
+		{ "{\"gone\":true}", "{\"pid\":7}" },
+	};
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < G_N_ELEMENTS(cases); i++) {
+		struct json_object *job = json_tokener_parse("{\"pid\":7}");
+		struct json_object *answer = json_tokener_parse(cases[i].answer);
+
+		assert_non_null(answer);
+		info_take_figures(job, answer);
+		assert_string_equal(json_object_to_json_string_ext(job, JSON_C_TO_STRING_PLAIN),
+				    cases[i].job);
+		json_object_put(answer);
+		json_object_put(job);
+	}
+}
+
+static void counts_where_they_are(void **state)
+{
+	struct job *here = add(1, "make", 1000), *sent = add(2, "gcc", 1000);
+	struct job *guest = add(3, "tar", 1000), *left = add(4, "xz", 1000);
+	struct jobs_where where;
+
+	(void)state;
+	(void)here;
+	sent->host = g_strdup("node2");
+	guest->foreign = true;
+	left->foreign = true;
+	left->absent = true;
+	where = jobs_count_where(mvd.jobs);
+	assert_int_equal(where.here, 2);
+	assert_int_equal(where.guests, 1);
+	assert_int_equal(where.away, 1);
 }
 
 static void counts_and_orders(void **state)
@@ -573,7 +644,10 @@ int main(void)
 		TEST(wants_one_meaning),
 		TEST(keeps_users_apart),
 		TEST(tells_two_microvms_apart),
+		TEST(removes_what_never_came),
 		TEST(hides_what_is_over),
+		TEST(counts_where_they_are),
+		TEST(takes_believable_figures),
 		TEST(counts_and_orders),
 		TEST(tells_the_state),
 		TEST(ends_what_the_guest_left),

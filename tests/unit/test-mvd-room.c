@@ -260,7 +260,7 @@ static void sends_others_away(void **state)
 	assert_null(asked("beta", UUID, 368));
 	world_pass(2);
 	assert_ptr_equal(world.moving, goes);
-	assert_true(says(goes, "to make room here for a job that fits nowhere"));
+	assert_true(says(goes, "it makes room for a job that fits nowhere"));
 	world_pass(5);
 	assert_int_equal(world.begun, 1);
 	world.room = 900;

@@ -26,7 +26,7 @@ static void sends_one_away(void **state)
 	assert_int_equal(world.begun, 1); /* at a time */
 	assert_string_equal(world.to, "beta");
 	why = scheduler_move_reason(world.moving);
-	assert_true(g_str_has_prefix(why, "moves to beta, which gains"));
+	assert_true(g_str_has_prefix(why, "moves to beta: that gains"));
 	world_moved(2, 100, NULL);
 	assert_int_equal(s()->moves, 1);
 	assert_int_equal(s()->error.count, 1);

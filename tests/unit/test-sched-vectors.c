@@ -498,7 +498,7 @@ static void each_reason_has_words(void **state)
 	assert_string_equal(texts[SCHED_WHY_NOWHERE],
 			    "stays: no other node can take it (node7 is in use by its owner)");
 	assert_string_equal(texts[SCHED_WHY_BALANCE],
-			    "moves to node7, which gains 40 s and costs 3 s (1.5 here, 0.25 there)");
+			    "moves to node7: that gains 40 s and costs 3 s (1.5 here, 0.25 there)");
 	assert_string_equal(sched_why_name(SCHED_WHYS), "unknown");
 	assert_string_equal(sched_why_name((enum sched_why)-1), "unknown");
 }
