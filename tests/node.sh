@@ -133,14 +133,15 @@ job_domain() { # PID
 # The promise at the end of each test: no domain, no process, no socket or file.
 node_is_clean() {
 	wait_until 10 node_has_no_domain
+	wait_until 10 node_has_no_files
 	equal "mvd.sock" "$(on_node find /run/monovisor -type s -printf '%f\n' | sort | paste -sd ' ')"
 	equal "" "$(on_node find /var/lib/libvirt/qemu/channel -type s)"
 	must_fail node_runs qemu-system-x86
 	must_fail node_runs mvrun
-	wait_until 10 node_has_no_files
 }
 
-# The agent removes them when libvirt has told it of the end.
+# The agent removes them when libvirt has told it of the end; what it finds when it starts, when libvirt has
+# said twice that there is no such domain.
 node_has_no_files() {
 	node_files >"$tmp/node-files"
 	[ ! -s "$tmp/node-files" ]

@@ -23,6 +23,7 @@ struct look {
 	struct jobs *jobs;
 	char uuid[UUID_TEXT_SIZE];
 	unsigned count;
+	bool vanished; /* the last look found nothing */
 };
 
 static void look(struct look *look);
@@ -140,14 +141,47 @@ static bool is_ours(const struct jobs *jobs, const struct virt_domain *domain,
 	       strcmp(facts->uuid, domain->uuid) == 0;
 }
 
+/* Ours, but another node has its microVM: what is here is of an older copy, whose
+ * agent was killed. */
+static bool is_elsewhere(const struct jobs *jobs, const struct job *job)
+{
+	return job->host && !job->absent && !job->migration && !job->leftover &&
+	       !arrivals_expects(jobs->arrivals, job->facts.uuid);
+}
+
+/* Are the files that are here those of a job that is here, or comes? */
+static bool is_needed(const struct jobs *jobs, const char *uuid)
+{
+	const struct job *job = jobs_find(jobs, uuid);
+
+	return arrivals_expects(jobs->arrivals, uuid) || (job && !is_elsewhere(jobs, job));
+}
+
+/* There is no such domain. Looked at twice: the connection may just have broken. */
+static void clear_up(struct look *l)
+{
+	struct mvd *mvd = l->jobs->mvd;
+
+	if (is_needed(l->jobs, l->uuid) || virt_state(mvd->virt) != VIRT_UP)
+		return;
+	if (l->vanished) {
+		boot_remove_files(mvd, l->uuid, NULL);
+		return;
+	}
+	l->vanished = true;
+	look(l);
+}
+
 static void on_described(void *ctx, const struct virt_domain *domain)
 {
 	struct look *l = ctx;
 	struct job_facts facts;
 	struct err err = { 0 };
 
-	if (domain &&
-	    job_facts_from_xml(&facts, domain->metadata, &err) == 0) {
+	if (!domain) {
+		clear_up(l);
+	} else if (job_facts_from_xml(&facts, domain->metadata, &err) == 0) {
+		l->vanished = false;
 		if (!is_ours(l->jobs, domain, &facts) || facts.probe)
 			;
 		else if (domain->moving)
@@ -175,6 +209,8 @@ static void look(struct look *l)
 
 	if (l->count >= MAX_LOOKS) {
 		virt_destroy(l->jobs->mvd->virt, l->uuid, destroy_done, NULL);
+		if (!is_needed(l->jobs, l->uuid))
+			boot_remove_files(l->jobs->mvd, l->uuid, NULL);
 		return;
 	}
 	again = g_memdup2(l, sizeof(*l));
@@ -334,34 +370,18 @@ static void vanished(struct job *job)
 		 "was not connected to libvirt");
 }
 
-struct known {
-	const struct jobs *jobs;
-	const GPtrArray *domains;
-};
-
-/* Ours, but another node has its microVM: what is here is of an older copy, whose
- * agent was killed. */
-static bool is_elsewhere(const struct jobs *jobs, const struct job *job)
+/* What is here may be of a job that ended, or was on its way to here, while no agent was. */
+static void look_at_file(void *ctx, const char *uuid)
 {
-	return job->host && !job->absent && !job->migration && !job->leftover &&
-	       !arrivals_expects(jobs->arrivals, job->facts.uuid);
-}
+	struct jobs *jobs = ctx;
 
-/* One that is still on its way is in no table yet. */
-static bool is_known(void *ctx, const char *uuid)
-{
-	const struct known *known = ctx;
-	const struct job *job = jobs_find(known->jobs, uuid);
-
-	if (is_listed(known->domains, uuid))
-		return true;
-	return job && !is_elsewhere(known->jobs, job);
+	if (!is_needed(jobs, uuid))
+		jobs_look_at(jobs, uuid);
 }
 
 void jobs_reconcile(struct jobs *jobs, GPtrArray *domains)
 {
 	g_autoptr(GPtrArray) list = jobs_list(jobs);
-	struct known known = { jobs, domains };
 	unsigned i;
 
 	for (i = 0; i < domains->len; i++)
@@ -373,6 +393,5 @@ void jobs_reconcile(struct jobs *jobs, GPtrArray *domains)
 		    !job->migration && !is_listed(domains, job->facts.uuid))
 			vanished(job);
 	}
-	boot_sweep(jobs->mvd, virt_facts(jobs->mvd->virt)->listed, is_known,
-		   &known);
+	boot_each(jobs->mvd, look_at_file, jobs);
 }

@@ -11,8 +11,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define SLACK_US 50000
-
 /* virtlogd, where it is in use, keeps up to three older parts of a console. */
 static const char *const console_suffixes[] = {
 	".console", ".console.0", ".console.1", ".console.2",
@@ -92,20 +90,7 @@ void boot_remove_files(const struct mvd *mvd, const char *uuid,
 	}
 }
 
-/* The kernel's time stamps are a tick behind its clock. */
-static bool is_older(int dir, const char *name, gint64 listed)
-{
-	gint64 changed;
-	struct stat st;
-
-	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return false;
-	changed = st.st_ctim.tv_sec * G_USEC_PER_SEC + st.st_ctim.tv_nsec / 1000;
-	return changed < listed - SLACK_US;
-}
-
-void boot_sweep(const struct mvd *mvd, gint64 listed,
-		bool (*keep)(void *ctx, const char *uuid), void *ctx)
+void boot_each(const struct mvd *mvd, void (*found)(void *ctx, const char *uuid), void *ctx)
 {
 	DIR *dir = opendir(mvd->config.jobs_dir);
 	char uuid[UUID_TEXT_SIZE];
@@ -114,9 +99,8 @@ void boot_sweep(const struct mvd *mvd, gint64 listed,
 	while (dir && (entry = readdir(dir))) {
 		g_autofree char *stem = g_strndup(entry->d_name, UUID_TEXT_SIZE - 1);
 
-		if (uuid_normalize(uuid, stem) && !keep(ctx, uuid) &&
-		    is_older(dirfd(dir), entry->d_name, listed))
-			boot_remove_files(mvd, uuid, NULL);
+		if (uuid_normalize(uuid, stem))
+			found(ctx, uuid);
 	}
 	if (dir)
 		closedir(dir);

@@ -23,10 +23,7 @@ void boot_remove_files(const struct mvd *mvd, const char *uuid,
 /* QEMU's log of this domain. */
 char *boot_log(const struct mvd *mvd, const char *domain);
 
-/* Remove files of jobs that do not exist any more. `keep` says which of those did
- * at `listed` (µs since 1970); what is younger than that is left alone: libvirt may
- * have been about to start its domain. */
-void boot_sweep(const struct mvd *mvd, gint64 listed,
-		bool (*keep)(void *ctx, const char *uuid), void *ctx);
+/* The job of each file that is here: once for each file. */
+void boot_each(const struct mvd *mvd, void (*found)(void *ctx, const char *uuid), void *ctx);
 
 #endif

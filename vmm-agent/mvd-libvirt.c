@@ -192,7 +192,6 @@ static int list_domains(struct setup *setup)
 	virDomainPtr *domains;
 	int n, i;
 
-	setup->facts.listed = g_get_real_time();
 	n = virConnectListAllDomains(setup->conn, &domains,
 				     VIR_CONNECT_LIST_DOMAINS_ACTIVE);
 	if (n < 0)

@@ -55,7 +55,6 @@ struct virt_facts {
 	const char *kvm_cpu;        /* domain_cpu_baseline(); NULL: none */
 	char *kvm_error;            /* NULL: libvirt offers KVM domains */
 	char *microvm_error;        /* NULL: QEMU has the microvm machine */
-	gint64 listed;              /* when it was asked for its domains, µs since 1970 */
 };
 
 struct virt_handlers {

@@ -13,7 +13,6 @@
 
 #include "net/cleanup.h"
 #include "net/peer.h"
-#include "vmm-agent/mvd-arrive.h"
 #include "vmm-agent/mvd-boot.h"
 #include "vmm-agent/mvd-kit.h"
 #include "vmm-agent/mvd-migrate.h"
@@ -642,23 +641,14 @@ void job_boot_failed(struct job *job)
 
 /* What libvirt says */
 
-/* About a copy of a job that, as far as we know, is not here. */
-static void stray_event(struct jobs *jobs, const char *uuid, enum virt_event event)
-{
-	/* A job that is suspended arrives so. */
-	if (event == VIRT_RESUMED || event == VIRT_PAUSED)
-		jobs_look_at(jobs, uuid);
-	/* One that was on its way when an agent before us was killed, and never came. */
-	else if (event != VIRT_POWERDOWN && !arrivals_expects(jobs->arrivals, uuid))
-		boot_remove_files(jobs->mvd, uuid, NULL);
-}
-
 void jobs_event(struct jobs *jobs, const char *uuid, enum virt_event event)
 {
 	struct job *job = jobs_find(jobs, uuid);
 
 	if (!job || job->host || job->absent) {
-		stray_event(jobs, uuid, event);
+		/* A job that is suspended arrives so. */
+		if (event == VIRT_RESUMED || event == VIRT_PAUSED)
+			jobs_look_at(jobs, uuid);
 		return;
 	}
 	if (event == VIRT_PAUSED)

@@ -52,10 +52,13 @@ session_is_clean() {
 	wait_until 20 no_domain
 	must_fail node_runs qemu-system-x86
 	must_fail node_runs mvrun
-	equal "" "$(find "$runtime/monovisor/mvd.jobs" -mindepth 1)"
+	wait_until 10 no_files
 	equal mvd.sock "$(find "$runtime/monovisor" -type s -printf '%f\n')"
 	equal "" "$(find "$runtime/libvirt/qemu/run" -name 'mv-*')"
 	wait_until 10 no_log
+}
+no_files() {
+	[ -z "$(find "$runtime/monovisor/mvd.jobs" -mindepth 1)" ]
 }
 no_log() {
 	[ -z "$(find "$tmp/home/.cache/libvirt/qemu/log" -name 'mv-*')" ]

@@ -2,7 +2,6 @@
 /* The table of jobs, who may touch one, and when a stopped one is frozen. */
 #include "vmm-agent/mvd-jobs.h"
 
-#include "vmm-agent/mvd-boot.h"
 #include "vmm-agent/mvd-console.h"
 #include "vmm-agent/mvd-info.h"
 #include "vmm-agent/mvd-kit.h"
@@ -169,27 +168,6 @@ static void tells_two_microvms_apart(void **state)
 	assert_true(late->stopped_early);
 	jobs_event(mvd.jobs, early->facts.uuid, VIRT_DESTROYED);
 	assert_true(early->stopped_early);
-}
-
-/* One that was coming when an agent before us was killed. */
-static void removes_what_never_came(void **state)
-{
-	char dir[] = "/tmp/mv-jobs.XXXXXX";
-	struct job *job = add(1, "make", 1000);
-	g_autofree char *socket = NULL;
-
-	(void)state;
-	assert_non_null(mkdtemp(dir));
-	mvd.config.jobs_dir = dir;
-	socket = boot_socket(&mvd, job->facts.uuid);
-	assert_true(g_file_set_contents(socket, "", 0, NULL));
-	job->host = g_strdup("node2");
-	jobs_event(mvd.jobs, job->facts.uuid, VIRT_POWERDOWN);
-	assert_int_equal(access(socket, F_OK), 0);
-	jobs_event(mvd.jobs, job->facts.uuid, VIRT_DESTROYED);
-	assert_int_not_equal(access(socket, F_OK), 0);
-	assert_int_equal(rmdir(dir), 0);
-	mvd.config.jobs_dir = (char *)"/nonexistent";
 }
 
 /* Its mvrun has ended, its domain is just being destroyed. */
@@ -644,7 +622,6 @@ int main(void)
 		TEST(wants_one_meaning),
 		TEST(keeps_users_apart),
 		TEST(tells_two_microvms_apart),
-		TEST(removes_what_never_came),
 		TEST(hides_what_is_over),
 		TEST(counts_where_they_are),
 		TEST(takes_believable_figures),
