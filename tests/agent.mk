@@ -1,6 +1,6 @@
 # mvd and mvctl: their parsers, their XML, their tables and their rules.
 agent_tests = tests/unit/test-mvd-protocol tests/unit/test-mvd-domain tests/unit/test-mvd-jobs \
-	tests/unit/test-mvd-home \
+	tests/unit/test-mvd-home tests/unit/test-mvd-adopt \
 	tests/unit/test-mvd-server tests/unit/test-agent-client tests/unit/test-mvctl
 check_PROGRAMS += $(agent_tests) tests/fuzz/fuzz-mvd-protocol tests/fuzz/fuzz-mvd-facts
 TESTS += $(agent_tests) tests/fuzz/fuzz-mvd-protocol tests/fuzz/fuzz-mvd-facts
@@ -19,6 +19,10 @@ tests_unit_test_mvd_domain_LDADD = $(agent_test_ldadd)
 tests_unit_test_mvd_jobs_SOURCES = tests/unit/test-mvd-jobs.c
 tests_unit_test_mvd_jobs_CFLAGS = $(agent_test_cflags)
 tests_unit_test_mvd_jobs_LDADD = $(agent_test_ldadd)
+
+tests_unit_test_mvd_adopt_SOURCES = tests/unit/test-mvd-adopt.c
+tests_unit_test_mvd_adopt_CFLAGS = $(agent_test_cflags)
+tests_unit_test_mvd_adopt_LDADD = $(agent_test_ldadd)
 
 fake_agent = tests/unit/fake-agent.c tests/unit/fake-agent.h
 tests_unit_test_mvd_home_SOURCES = tests/unit/test-mvd-home.c $(fake_agent)

@@ -141,20 +141,14 @@ static bool is_ours(const struct jobs *jobs, const struct virt_domain *domain,
 	       strcmp(facts->uuid, domain->uuid) == 0;
 }
 
-/* Ours, but another node has its microVM: what is here is of an older copy, whose
- * agent was killed. */
-static bool is_elsewhere(const struct jobs *jobs, const struct job *job)
-{
-	return job->host && !job->absent && !job->migration && !job->leftover &&
-	       !arrivals_expects(jobs->arrivals, job->facts.uuid);
-}
-
-/* Are the files that are here those of a job that is here, or comes? */
+/* Are the files that are here those of a job that is here, or comes? They are not where another node
+ * has its microVM: then they are of an older copy, whose agent was killed. */
 static bool is_needed(const struct jobs *jobs, const char *uuid)
 {
 	const struct job *job = jobs_find(jobs, uuid);
+	bool elsewhere = job && job->host && !job->absent && !job->migration && !job->leftover;
 
-	return arrivals_expects(jobs->arrivals, uuid) || (job && !is_elsewhere(jobs, job));
+	return (job && !elsewhere) || arrivals_expects(jobs->arrivals, uuid);
 }
 
 /* There is no such domain. Looked at twice: the connection may just have broken. */
@@ -209,8 +203,6 @@ static void look(struct look *l)
 
 	if (l->count >= MAX_LOOKS) {
 		virt_destroy(l->jobs->mvd->virt, l->uuid, destroy_done, NULL);
-		if (!is_needed(l->jobs, l->uuid))
-			boot_remove_files(l->jobs->mvd, l->uuid, NULL);
 		return;
 	}
 	again = g_memdup2(l, sizeof(*l));

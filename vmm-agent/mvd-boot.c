@@ -6,9 +6,7 @@
 #include "vmm-agent/mvd-libvirt.h"
 
 #include <dirent.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* virtlogd, where it is in use, keeps up to three older parts of a console. */

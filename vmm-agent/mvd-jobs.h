@@ -183,7 +183,8 @@ void jobs_reconcile(struct jobs *jobs, GPtrArray *domains);
 /* Look for the domain that libvirt has already instead of starting it. False: enough
  * of that. */
 bool job_take_over(struct job *job);
-/* A domain runs that was not here before: it has come from another node. */
+/* Something is with a domain of which the table does not know that it is here: it may have come from
+ * another node, or have ended and left files. */
 void jobs_look_at(struct jobs *jobs, const char *uuid);
 
 /* Stopped and resumed: mvd-hold.c */

@@ -646,8 +646,8 @@ void jobs_event(struct jobs *jobs, const char *uuid, enum virt_event event)
 	struct job *job = jobs_find(jobs, uuid);
 
 	if (!job || job->host || job->absent) {
-		/* A job that is suspended arrives so. */
-		if (event == VIRT_RESUMED || event == VIRT_PAUSED)
+		/* It may have arrived; and what has ended may have files here. */
+		if (event != VIRT_POWERDOWN)
 			jobs_look_at(jobs, uuid);
 		return;
 	}

@@ -68,8 +68,9 @@ away() {
 	[[ $(eater_is) = "node2 running" ]]
 }
 wait_until 120 away
-status 0 grep -h 'because memory is short' "$MVLAB_DIR/node1/mvd.log"
+status 0 grep -h 'moves to node2: memory is short' "$MVLAB_DIR/node1/mvd.log"
 status 0 lab_on node1 mvctl why eater
+says 'moved from node1 to node2 at .*: memory is short'
 # Nobody was killed for want of memory.
 killed() {
 	local dir
