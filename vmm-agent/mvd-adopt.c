@@ -142,13 +142,13 @@ static bool is_ours(const struct jobs *jobs, const struct virt_domain *domain,
 }
 
 /* Are the files that are here those of a job that is here, or comes? They are not where another node
- * has its microVM: then they are of an older copy, whose agent was killed. */
+ * has its microVM, or nobody: then they are of an older copy, whose agent was killed. */
 static bool is_needed(const struct jobs *jobs, const char *uuid)
 {
 	const struct job *job = jobs_find(jobs, uuid);
-	bool elsewhere = job && job->host && !job->absent && !job->migration && !job->leftover;
 
-	return (job && !elsewhere) || arrivals_expects(jobs->arrivals, uuid);
+	return (job && (job_is_here(job) || job->migration || job->leftover)) ||
+	       arrivals_expects(jobs->arrivals, uuid);
 }
 
 /* There is no such domain. Looked at twice: the connection may just have broken. */

@@ -185,6 +185,16 @@ static void keeps_what_may_be_needed(void **state)
 	assert_true(is_there());
 }
 
+/* Its mvrun has told a new agent of it between two looks, and it is looked for. */
+static void removes_what_is_sought(void **state)
+{
+	(void)state;
+	reconcile();
+	own_job(NULL)->absent = true;
+	pass();
+	assert_false(is_there());
+}
+
 /* Of a job of this home that another node has the files are an older copy's. */
 static void removes_an_older_copy(void **state)
 {
@@ -208,6 +218,7 @@ int main(void)
 		TEST(removes_files_of_nobody),
 		TEST(removes_what_never_came),
 		TEST(keeps_what_may_be_needed),
+		TEST(removes_what_is_sought),
 		TEST(removes_an_older_copy),
 	};
 
