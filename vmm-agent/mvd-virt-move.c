@@ -240,7 +240,8 @@ static void move_done(GObject *source, GAsyncResult *result, void *ctx)
 	struct virt_move *move = g_task_get_task_data(G_TASK(result));
 	struct virt_moved moved = {
 		.error = move->error,
-		.stats = move->final,
+		/* A guest that ends as soon as it is there takes the last figures with it. */
+		.stats = move->final.memory ? move->final : move->stats,
 	};
 
 	(void)source;
