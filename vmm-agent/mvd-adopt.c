@@ -122,7 +122,7 @@ static void arrived(struct look *l, const struct virt_domain *domain,
 	arrivals_done(jobs->arrivals, domain->uuid);
 	if (!job)
 		adopt(jobs, domain, facts);
-	else if ((!job->host && !job->absent) || job->leftover || job->migration)
+	else if (job_is_here(job) || job->leftover || job->migration)
 		return; /* the copy here is known: mvd-migrate.c sees to it */
 	else if (facts->incarnation > job->facts.incarnation ||
 		 ((job->absent || job->lost) &&
@@ -283,7 +283,7 @@ static void catch_up(struct job *job, const struct virt_domain *domain)
 {
 	if (job->stage != JOB_UP || job->migration)
 		return;
-	if (job->host || job->absent) {
+	if (!job_is_here(job)) {
 		jobs_look_at(job->mvd->jobs, domain->uuid);
 		return;
 	}
@@ -381,7 +381,7 @@ void jobs_reconcile(struct jobs *jobs, GPtrArray *domains)
 	for (i = 0; i < list->len; i++) {
 		struct job *job = list->pdata[i];
 
-		if (job->stage == JOB_UP && !job->host && !job->absent &&
+		if (job->stage == JOB_UP && job_is_here(job) &&
 		    !job->migration && !is_listed(domains, job->facts.uuid))
 			vanished(job);
 	}

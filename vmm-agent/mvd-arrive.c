@@ -180,7 +180,7 @@ static void give_up(struct arrivals *arrivals, struct reservation *r)
 {
 	const struct job *job = jobs_find(arrivals->mvd->jobs, r->uuid);
 
-	if (!job || job->host || job->absent)
+	if (!job || !job_is_here(job))
 		boot_remove_files(arrivals->mvd, r->uuid, NULL);
 	g_hash_table_remove(arrivals->by_uuid, r->uuid);
 }
@@ -410,7 +410,7 @@ static int check_place(struct mvd *mvd, const struct wish *wish,
 {
 	const struct job *job = jobs_find(mvd->jobs, wish->uuid);
 
-	if (job && !job->host && !job->absent)
+	if (job && job_is_here(job))
 		return err_set(err, 0, "the job runs there already");
 	/* A kernel may know of vsocks and have none for guests. */
 	if (wish->vsock_port && !vsock_available())

@@ -167,7 +167,7 @@ static bool is_expected(const struct waiting *waiting)
 {
 	const struct job *job = waiting->job;
 
-	return job->stage == JOB_UP && (job->host || job->absent) &&
+	return job->stage == JOB_UP && !job_is_here(job) &&
 	       job->spare_incarnation == waiting->incarnation &&
 	       g_get_monotonic_time() < waiting->until;
 }
@@ -311,7 +311,7 @@ void jobs_dialled(struct jobs *jobs, unsigned cid, int fd)
 	g_hash_table_iter_init(&iter, jobs->by_uuid);
 	while (g_hash_table_iter_next(&iter, NULL, (void **)&job)) {
 		/* One that has moved away had this address, and may have it no more. */
-		if (job->stage != JOB_UP || job->host || job->absent || job->cid != cid)
+		if (job->stage != JOB_UP || !job_is_here(job) || job->cid != cid)
 			continue;
 		end_handed(job);
 		cleanup_fd_(&job->dialled);

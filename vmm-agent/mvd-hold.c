@@ -208,7 +208,7 @@ void job_look(struct job *job)
 
 	if (job->stage != JOB_UP || job->mvrun_gone)
 		return;
-	if (!job->host && !job->absent)
+	if (job_is_here(job))
 		look_at_console(job);
 	if (job->foreign)
 		return;

@@ -135,7 +135,7 @@ static void renumber(struct job *job, unsigned incarnation)
 
 static void moved_to(struct job *job, const char *host)
 {
-	bool leaves_copy = !job->host && !job->absent && !job->migration;
+	bool leaves_copy = job_is_here(job) && !job->migration;
 
 	g_info("job %ld is at %s now", (long)job->facts.pid, host);
 	g_free(job->host);
@@ -566,7 +566,7 @@ void home_look(struct job *job)
 {
 	gint64 silent = now_ms() - job->heard;
 
-	if ((!job->host && !job->absent) || job->saved)
+	if (job_is_here(job) || job->saved)
 		return;
 	if (!job->heard) {
 		job->heard = now_ms();

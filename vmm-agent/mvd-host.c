@@ -447,7 +447,7 @@ static void call_done(void *ctx, const struct virt_result *result)
 
 static bool is_here(const struct job *job)
 {
-	return job->stage == JOB_UP && !job->host && !job->absent &&
+	return job->stage == JOB_UP && job_is_here(job) &&
 	       !job_is_ending(job);
 }
 

@@ -122,6 +122,7 @@ struct jobs_where {
 	unsigned away;   /* of this node, but elsewhere */
 };
 struct jobs_where jobs_count_where(const struct jobs *jobs);
+/* No other node has its microVM, and it is not between two. */
 bool job_is_here(const struct job *job);
 
 unsigned jobs_count_user(const struct jobs *jobs, uid_t uid);

@@ -645,7 +645,7 @@ void jobs_event(struct jobs *jobs, const char *uuid, enum virt_event event)
 {
 	struct job *job = jobs_find(jobs, uuid);
 
-	if (!job || job->host || job->absent) {
+	if (!job || !job_is_here(job)) {
 		/* It may have arrived; and what has ended may have files here. */
 		if (event != VIRT_POWERDOWN)
 			jobs_look_at(jobs, uuid);

@@ -127,7 +127,7 @@ void load_free(struct load *load)
 
 static bool is_here(const struct job *job)
 {
-	return !job->host && !job->absent && !job->mvrun_gone && !job->unplaced &&
+	return job_is_here(job) && !job->mvrun_gone && !job->unplaced &&
 	       job->stage != JOB_GONE;
 }
 

@@ -446,7 +446,7 @@ static gboolean on_judged(void *p)
 
 	if (job->claiming && g_get_monotonic_time() < m->judged_by)
 		return G_SOURCE_CONTINUE;
-	if (job->stale || job->host || job->absent) {
+	if (job->stale || !job_is_here(job)) {
 		g_message("job %ld: %s; its copy at %s had begun",
 			  (long)job->facts.pid, m->error, m->to);
 		g_clear_pointer(&m->error, g_free);
@@ -468,7 +468,7 @@ static void finish(struct migration *m)
 	/* Its mvrun ended meanwhile, and destroying it was put off. */
 	if (job->stage == JOB_UP && job_is_ending(job))
 		job_destroy(job);
-	if (!m->error || !(job->claiming || job->host || job->absent)) {
+	if (!m->error || !(job->claiming || !job_is_here(job))) {
 		report(m);
 		return;
 	}

@@ -133,7 +133,7 @@ static unsigned promised(const struct jobs *jobs)
 
 	g_hash_table_iter_init(&iter, jobs->by_uuid);
 	while (g_hash_table_iter_next(&iter, NULL, (void **)&job))
-		if (!job->host && !job->absent && !job->unplaced)
+		if (job_is_here(job) && !job->unplaced)
 			sum += job->facts.memory;
 	return sum;
 }

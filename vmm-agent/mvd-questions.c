@@ -456,7 +456,7 @@ static void do_have(struct mvd *mvd, const char *from,
 {
 	struct job *job = jobs_find(mvd->jobs, text_of(body, "uuid"));
 	struct json_object *answer;
-	bool here = job && !job->host && !job->absent;
+	bool here = job && job_is_here(job);
 
 	/* One that is just coming is known to libvirt only. */
 	if (!here && virt_state(mvd->virt) != VIRT_UP) {

@@ -118,7 +118,7 @@ char *scheduler_why(const struct job *job)
 
 	if (job->unplaced)
 		return scheduler_waits_for(job);
-	if (job->host || job->absent)
+	if (!job_is_here(job))
 		return g_strdup(job->why ? job->why : "");
 	if (!decides(mvd))
 		return g_strdup("");

@@ -13,7 +13,6 @@
 #include "vmm-agent/mvd-tell.h"
 #include "vmm-agent/mvd-vsock.h"
 
-#include <glib/gstdio.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
